@@ -1,0 +1,1 @@
+"""World model, uncertainty head and rewards: networks, training, bundles."""

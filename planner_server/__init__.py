@@ -1,0 +1,1 @@
+"""Algorithm 3 behind a server: propose, imagine, distrust, choose, refine."""

@@ -1,0 +1,58 @@
+"""The `vidplan` command: one dispatcher; every subcommand lives next to what it runs."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+# Subcommand -> (module with main(argv) -> exit code, one line of help). Imported only when chosen, so that the bridge
+# never loads torch and `vidplan --help` needs none of the extras.
+SUBCOMMANDS = {
+    "demo": ("robot_bridge.demo", "Simulated cell + planner + bridge: watch a robot imagine, choose and act"),
+    "replay": ("robot_bridge.replay", "Plan on a recorded bag, commands computed and guarded but never sent"),
+    "serve": ("planner_server.cli", "Start the planner server (world model, uncertainty, rewards)"),
+    "bridge": ("robot_bridge.cli", "Start the ROS 2 node between the robot and the planner server"),
+    "sim": ("sim_cell.cli", "Start the simulated DROID cell as a ROS 2 node, or record episodes from it"),
+    "bag": ("robot_bridge.bag_cli", "Make and inspect rosbag2 recordings"),
+    "train": ("models.training.cli", "Train the models of a bundle from recorded episodes"),
+    "evaluate": ("models.evaluation", "Measure a bundle on held-out episodes"),
+    "bundle": ("models.bundle_cli", "Explain a bundle: its models, shapes, cameras and hashes"),
+    "doctor": ("robot_bridge.doctor", "Check this machine: what works, what is missing, what to install"),
+}
+
+
+def usage() -> str:
+    """Text of `vidplan --help`."""
+    lines = ["usage: vidplan COMMAND [options]      (vidplan COMMAND --help explains each)", ""]
+    lines += [f"  {name:<9} {text}" for name, (_, text) in SUBCOMMANDS.items()]
+    return "\n".join(lines)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one subcommand and return its exit code: 0 on success only."""
+    arguments = sys.argv[1:] if argv is None else argv
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(usage())
+        return 0 if arguments else 2
+    name, rest = arguments[0], arguments[1:]
+    if name not in SUBCOMMANDS:
+        print(f"vidplan: no command '{name}'.\n\n{usage()}", file=sys.stderr)
+        return 2
+    try:
+        module = importlib.import_module(SUBCOMMANDS[name][0])
+        return module.main(rest)
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] in ("models", "robot_bridge", "planner_server", "sim_cell"):
+            raise
+        print(
+            f"vidplan {name}: the Python package '{error.name}' is missing. Run `make install` in the checkout, or see "
+            "`vidplan doctor` for what each part needs.",
+            file=sys.stderr,
+        )
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
