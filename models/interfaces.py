@@ -3,7 +3,7 @@
 Shapes: B candidates, T history frames, H imagined frames, V camera views, C latent channels, (h, w) latent rows and
 columns of ONE view. Views are stacked on the rows in the bundle's view order (as Ctrl-World stacks them), so a latent
 frame is ``(C, V*h, w)``. Poses are
- ``[x, y, z, roll, pitch, yaw, gripper]`` of the flange (``robot_model.conventions``).
+``[x, y, z, roll, pitch, yaw, gripper]`` of the flange (``robot_model.conventions``).
 """
 
 from __future__ import annotations
