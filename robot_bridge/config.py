@@ -1,0 +1,180 @@
+"""Every setting of the bridge: one frozen dataclass, checked as a whole, filled from the command line or ROS parameters.
+
+The help text and the allowed range of a setting live in its field's metadata; `cli` makes its options and `parameters`
+makes the node's ROS parameters (with descriptors) from them, so the three never disagree.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from robot_bridge.errors import ConfigError
+from robot_model.conventions import CONTROL_PERIOD
+from robot_model.errors import UnknownRobotError
+from robot_model.franka import franka
+from robot_model.ros_names import CAMERAS, GRIPPER_COMMANDS, JOINT_STATES, arm_topic, camera_topic
+
+
+def _text(default: str, help: str) -> Any:
+    return field(default=default, metadata={"help": help})
+
+
+def _flag(help: str) -> Any:
+    return field(default=False, metadata={"help": help})
+
+
+def _number(default: float, low: float, high: float, help: str) -> Any:
+    return field(default=default, metadata={"help": help, "low": low, "high": high})
+
+
+def _box(default: tuple[float, float, float], help: str) -> Any:
+    return field(default=default, metadata={"help": help, "low": -2.0, "high": 2.0})
+
+
+@dataclass(frozen=True)
+class BridgeConfig:
+    """Settings of the bridge. Lengths in metres, angles in radians, times in seconds of the robot's clock.
+
+    Raises:
+        ConfigError: A value is out of its range or contradicts another one.
+    """
+
+    instruction: str = _text("", "the task in words; empty: wait for one on /vidplan/instruction")
+    server: str = _text("tcp://127.0.0.1:5555", "address of the planner server (vidplan serve)")
+    robot: str = _text("panda", "arm model: panda or fr3")
+    robot_id: str = _text("robot", "name of this robot at the server; two robots must not share one")
+    cameras: tuple[str, ...] = field(
+        default=tuple(f"{name}={camera_topic(name)}" for name in CAMERAS),
+        metadata={"help": "camera topics as ROLE=TOPIC; a topic that ends in /compressed carries CompressedImage"},
+    )
+    joint_topic: str = _text(JOINT_STATES, "topic of the joint states (arm, and the gripper's knuckle)")
+    arm_command_topic: str = _text("", "topic for joint trajectories; empty: /ROBOT_arm_controller/joint_trajectory")
+    gripper_command_topic: str = _text(GRIPPER_COMMANDS, "topic for the gripper's knuckle angle")
+    use_sim_time: bool = _flag("take the time from /clock (simulation, bags)")
+    dry_run: bool = _flag("compute, guard and record every command, send none")
+    record: str = _text("", "directory for the run's record; empty: keep none")
+    duration: float = _number(0.0, 0.0, 86400.0, "stop after this many seconds; 0: run until interrupted")
+    seed: int = field(default=0, metadata={"help": "seed of the planner's random draws", "low": 0, "high": 2**31 - 1})
+    frames_wanted: bool = field(default=False, metadata={"help": "also ask for the imagined frames (always when recording)"})
+
+    control_rate: float = _number(round(1 / CONTROL_PERIOD, 9), 5.0, 100.0, "commands per second")
+    window: float = _number(0.2, 0.1, 0.5, "seconds of motion sent ahead; its braking tail comes on top")
+    stop_time: float = _number(0.2, 0.05, 0.5, "seconds in which the arm can always be stopped; bounds its speed")
+    latency_margin: float = _number(0.25, 0.0, 5.0, "seconds added to the measured latency when asking for the next chunk")
+    request_timeout: float = _number(30.0, 0.5, 600.0, "seconds after which a request is given up")
+    retry_pause: float = _number(0.3, 0.0, 10.0, "seconds to wait after a refused or failed plan")
+
+    sync_tolerance: float = _number(0.07, 0.001, 0.5, "largest spread of stamps within one set of frames and joints")
+    max_camera_age: float = _number(0.5, 0.02, 5.0, "oldest frame of a camera that may be planned on")
+    max_camera_skew: float = _number(0.07, 0.001, 0.5, "largest spread of the three cameras' stamps")
+    max_joint_age: float = _number(0.25, 0.01, 5.0, "oldest joint state while moving")
+    max_plan_age: float = _number(15.0, 0.5, 600.0, "oldest observation a plan may rest on when its motion begins")
+    late_tolerance: float = _number(0.1, 0.0, 0.5, "seconds a plan may begin in the past while the arm moves")
+
+    workspace_lower: tuple[float, float, float] = _box((0.15, -0.6, 0.0), "lower corner of the flange's box")
+    workspace_upper: tuple[float, float, float] = _box((0.85, 0.6, 0.9), "upper corner of the flange's box")
+    workspace_slack: float = _number(0.05, 0.0, 0.3, "poses outside by less are moved inside, others refused")
+    max_linear_speed: float = _number(0.25, 0.01, 1.0, "fastest flange motion between two waypoints, m/s")
+    max_angular_speed: float = _number(1.0, 0.05, 3.0, "fastest flange rotation between two waypoints, rad/s")
+    max_step_excess: float = _number(3.0, 1.0, 10.0, "steps up to this many times too long are shortened, others refused")
+    max_first_distance: float = _number(0.12, 0.01, 0.5, "first waypoint's largest distance from the commanded pose, m")
+    max_first_angle: float = _number(0.5, 0.05, 1.5, "first waypoint's largest angle from the commanded pose, rad")
+    max_ik_position: float = _number(0.005, 1e-4, 0.05, "largest position residual of inverse kinematics, m")
+    max_ik_rotation: float = _number(0.05, 1e-3, 0.5, "largest rotation residual of inverse kinematics, rad")
+    condition_slow: float = _number(17.0, 5.0, 1000.0, "condition number of the Jacobian above which the arm slows down")
+    condition_stop: float = _number(30.0, 6.0, 2000.0, "condition number of the Jacobian at which it stops")
+    joint_margin: float = _number(0.1, 0.0, 0.5, "distance kept from the joints' end stops")
+    velocity_scale: float = _number(0.5, 0.02, 1.0, "share of the arm's velocity limits used")
+    acceleration_scale: float = _number(0.5, 0.02, 1.0, "share of the arm's acceleration limits used")
+    max_tracking_error: float = _number(0.25, 0.02, 1.0, "largest joint distance between commanded and measured arm")
+    anchor_tolerance: float = _number(0.05, 0.005, 0.5, "joint distance at rest above which the measured arm is taken over")
+
+    gripper_close_above: float = _number(0.6, 0.05, 0.95, "the gripper closes when a plan's value rises above")
+    gripper_open_below: float = _number(0.4, 0.05, 0.95, "the gripper opens when a plan's value falls below")
+    gripper_interval: float = _number(0.8, 0.0, 5.0, "shortest time between two gripper goals")
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            object.__setattr__(self, item.name, _checked(item.name, getattr(self, item.name), item.default, item.metadata))
+        try:
+            franka(self.robot)
+        except UnknownRobotError as error:
+            raise ConfigError("robot", str(error)) from error
+        self._check_pairs()
+        if not self.camera_topics:
+            raise ConfigError("cameras", "name at least one camera, e.g. left=/zed_left/zed_node/left/color/rect/image")
+
+    @property
+    def camera_topics(self) -> dict[str, str]:
+        """Camera role -> topic.
+
+        Raises:
+            ConfigError: An entry is not ROLE=TOPIC, or a role or topic appears twice.
+        """
+        topics: dict[str, str] = {}
+        for entry in self.cameras:
+            role, separator, topic = entry.partition("=")
+            if not (separator and role and topic):
+                raise ConfigError("cameras", f"'{entry}' is not ROLE=TOPIC, e.g. left=/camera/image")
+            if role in topics or topic in topics.values():
+                raise ConfigError("cameras", f"'{entry}' names a role or topic that another camera has already")
+            topics[role] = topic
+        return topics
+
+    @property
+    def arm_topic(self) -> str:
+        """Topic of the joint trajectories."""
+        return self.arm_command_topic or arm_topic(self.robot)
+
+    @property
+    def control_period(self) -> float:
+        """Seconds between two commands."""
+        return 1.0 / self.control_rate
+
+    def _check_pairs(self) -> None:
+        if any(low >= high for low, high in zip(self.workspace_lower, self.workspace_upper, strict=True)):
+            raise ConfigError("workspace_lower", f"must be below workspace_upper {self.workspace_upper} on every axis")
+        if self.condition_slow >= self.condition_stop:
+            raise ConfigError("condition_slow", f"must be below condition_stop ({self.condition_stop:g})")
+        if self.gripper_open_below >= self.gripper_close_above:
+            raise ConfigError("gripper_open_below", f"must be below gripper_close_above ({self.gripper_close_above:g})")
+        if self.stop_time < 2 * self.control_period:
+            raise ConfigError("stop_time", f"must hold two control periods of {self.control_period:.3f} s")
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> BridgeConfig:
+        """Config from names and values, as a parameter file has them.
+
+        Raises:
+            ConfigError: A name is unknown or a value cannot be used.
+        """
+        known = {item.name for item in fields(cls)}
+        for name in values:
+            if name not in known:
+                raise ConfigError(name, f"is not a setting of the bridge; known: {', '.join(sorted(known))}")
+        return cls(**values)
+
+
+def _checked(name: str, value: Any, default: Any, metadata: Mapping[str, Any]) -> Any:
+    """``value`` in the type of ``default``, within the range of ``metadata``."""
+    if isinstance(default, bool) or isinstance(default, str):
+        if not isinstance(value, type(default)):
+            raise ConfigError(name, f"must be {'true or false' if isinstance(default, bool) else 'text'}, got {value!r}")
+        return value
+    if isinstance(default, tuple):
+        if isinstance(value, str) or not hasattr(value, "__iter__"):
+            raise ConfigError(name, f"must be a list, got {value!r}")
+        if isinstance(default[0], str):
+            return tuple(_checked(name, entry, "", metadata) for entry in value)
+        entries = tuple(_checked(name, entry, 0.0, metadata) for entry in value)
+        if len(entries) != len(default):
+            raise ConfigError(name, f"must have {len(default)} values, got {len(entries)}")
+        return entries
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ConfigError(name, f"must be a finite number, got {value!r}")
+    if not metadata["low"] <= value <= metadata["high"]:
+        raise ConfigError(name, f"must lie in [{metadata['low']:g}, {metadata['high']:g}], got {value:g}")
+    return type(default)(value)
