@@ -1,0 +1,183 @@
+"""The cell itself: physics, a random layout of objects from a seed, commands in, measurements out. No ROS here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+
+from robot_model import gripper as gripper_model
+from robot_model.conventions import DROID_RESET_JOINTS
+from robot_model.ros_names import CAMERAS
+from sim_cell.cameras import Calibration, calibrate
+from sim_cell.errors import SimCellError
+from sim_cell.objects import BOWL, NAMES, OBJECT
+from sim_cell.renderer import Renderer
+from sim_cell.scene import (
+    ARM_ACTUATORS,
+    ARM_JOINTS,
+    DAMPING,
+    GRIPPER_ACTUATOR,
+    GRIPPER_CONTROL_RANGE,
+    KNUCKLE,
+    PHYSICS_RATE,
+    STIFFNESS,
+    build_model,
+)
+
+HOME_JOINTS = DROID_RESET_JOINTS + np.array([0, 0, 0, 0, 0, 0, np.pi / 4])
+"""DROID's reset posture, the last joint turned so that this gripper's fingers close along the base's y."""
+
+LAYOUT_LOW, LAYOUT_HIGH = np.array([0.36, -0.23]), np.array([0.62, 0.23])  # metres, where objects may stand
+OBJECT_GAP, BOWL_GAP = 0.10, 0.155  # metres between the origins of two objects / of an object and the bowl
+VISIBLE_OBJECTS = (3, 5)  # how many objects beside the bowl, target included
+PARKED = np.array([0.0, 0.0, -3.0])  # below the floor
+SETTLE_STEPS = PHYSICS_RATE // 2
+CLOSED_KNUCKLE = 0.8  # radians of the simulated driver joint when the gripper is empty and closed
+
+
+@dataclass(frozen=True)
+class View:
+    """What one camera saw: ``image`` (h, w, 3) uint8 RGB and the true ``classes`` (h, w) uint8 of its pixels."""
+
+    image: np.ndarray
+    classes: np.ndarray
+
+
+class Cell:
+    """A simulated DROID cell. Arm joints in radians, gripper 0 open .. 1 closed, positions in metres in the base frame.
+
+    Attributes:
+        model: The compiled MuJoCo model.
+        data: Its state; `step` advances it.
+        visible: Names of the objects on the table since the last `reset`.
+        target: Name of the object the episode is about.
+    """
+
+    def __init__(self, width: int = 160, height: int = 96):
+        self.model = build_model()
+        self.data = mujoco.MjData(self.model)
+        self.renderer = Renderer(self.model, width, height)
+        self._q = np.array([self.model.joint(name).qposadr[0] for name in ARM_JOINTS])
+        self._v = np.array([self.model.joint(name).dofadr[0] for name in ARM_JOINTS])
+        self._arm = np.array([self.model.actuator(name).id for name in ARM_ACTUATORS])
+        self._gripper = self.model.actuator(GRIPPER_ACTUATOR).id
+        self._knuckle = self.model.joint(KNUCKLE)
+        self._pinch = self.model.site("pinch").id
+        self._free = {name: self.model.joint(name).qposadr[0] for name in (*NAMES, BOWL)}
+        self.visible: tuple[str, ...] = ()
+        self.target = ""
+
+    def reset(self, seed: int | np.random.Generator, target: str | None = None) -> None:
+        """Lay the table anew and put the arm at `HOME_JOINTS`, gripper open.
+
+        Args:
+            seed: The same seed gives the same scene.
+            target: Name of an object that must be on the table; drawn at random when not given.
+
+        Raises:
+            SimCellError: No object is called ``target``.
+        """
+        rng = np.random.default_rng(seed)
+        if target is not None and target not in OBJECT:
+            raise SimCellError(f"no object is called {target!r}; choose one of: {', '.join(NAMES)}")
+        self.target = target or str(rng.choice([name for name in NAMES if not OBJECT[name].distractor]))
+        others = [name for name in NAMES if name != self.target]
+        count = rng.integers(VISIBLE_OBJECTS[0], VISIBLE_OBJECTS[1] + 1)
+        chosen = {self.target, *rng.choice(others, count - 1, replace=False)}
+        self.visible = tuple(name for name in NAMES if name in chosen)
+
+        mujoco.mj_resetData(self.model, self.data)
+        for k, name in enumerate(NAMES):
+            self.model.body_gravcomp[self.model.body(name).id] = (
+                0.0 if name in chosen else 1.0
+            )  # what is parked floats where it is
+            self._place(name, PARKED + [0.3 * k, 0, 0], 0.0)
+        for name, position in zip((BOWL, *self.visible), draw_layout(rng, len(self.visible)), strict=True):
+            height = 0.0 if name == BOWL else OBJECT[name].height
+            self._place(name, np.array([*position, height + 0.001]), rng.uniform(-np.pi, np.pi))
+        self.move_arm_to(HOME_JOINTS)
+        self.step(SETTLE_STEPS)
+
+    def move_arm_to(self, joints: np.ndarray) -> None:
+        """Put the arm at ``joints`` (7,) at once, at rest, without moving there. For starting poses only."""
+        self.data.qpos[self._q], self.data.qvel[self._v] = joints, 0.0
+        self.command(joints, np.zeros(7))
+        mujoco.mj_forward(self.model, self.data)
+
+    def command(self, joints: np.ndarray, velocities: np.ndarray, gripper: float | None = None) -> None:
+        """Set what the servos follow from the next step on.
+
+        Args:
+            joints: ``(7,)`` desired positions.
+            velocities: ``(7,)`` desired velocities; fed forward, so that the arm does not trail behind.
+            gripper: Desired opening, 0 open .. 1 closed; unchanged when not given.
+        """
+        self.data.ctrl[self._arm] = joints + DAMPING / STIFFNESS * velocities
+        if gripper is not None:
+            self.data.ctrl[self._gripper] = GRIPPER_CONTROL_RANGE * np.clip(gripper, 0.0, 1.0)
+
+    def step(self, count: int = 1) -> None:
+        """Advance the physics by ``count`` steps of 1/480 s."""
+        mujoco.mj_step(self.model, self.data, count)
+
+    def joints(self) -> np.ndarray:
+        """Measured arm joints ``(7,)``."""
+        return self.data.qpos[self._q].copy()
+
+    def joint_velocities(self) -> np.ndarray:
+        """Measured arm joint velocities ``(7,)`` in rad/s."""
+        return self.data.qvel[self._v].copy()
+
+    def gripper(self) -> float:
+        """Measured opening: 0 open .. 1 closed."""
+        angle = self.data.qpos[self._knuckle.qposadr[0]]
+        return float(np.clip(angle / CLOSED_KNUCKLE, 0.0, 1.0))
+
+    def knuckle(self) -> tuple[float, float]:
+        """Measured knuckle angle [rad] and velocity [rad/s], on the scale of the 2F-85's ROS joint."""
+        rate = self.data.qvel[self._knuckle.dofadr[0]] / CLOSED_KNUCKLE * gripper_model.CLOSED_RADIANS
+        return float(gripper_model.to_radians(self.gripper())), float(rate)
+
+    def pinch(self) -> np.ndarray:
+        """Position ``(3,)`` of the point between the fingertips."""
+        return self.data.site_xpos[self._pinch].copy()
+
+    def position(self, name: str) -> np.ndarray:
+        """Position ``(3,)`` of an object's origin."""
+        return self.data.body(name).xpos.copy()
+
+    def axes(self, name: str) -> np.ndarray:
+        """``(3, 3)`` rotation of an object; its columns are its axes in the base frame."""
+        return self.data.body(name).xmat.reshape(3, 3).copy()
+
+    def render(self) -> dict[str, View]:
+        """The three views of this moment, by camera name."""
+        mujoco.mj_kinematics(self.model, self.data)
+        mujoco.mj_camlight(self.model, self.data)
+        self.renderer.update_shadows(self.data)
+        return {name: View(*self.renderer.render(self.data, name)) for name in CAMERAS}
+
+    def calibrations(self) -> dict[str, Calibration]:
+        """Calibration of each camera for the rendered size."""
+        size = self.renderer.width, self.renderer.height
+        return {name: calibrate(self.model, self.data, name, *size) for name in CAMERAS}
+
+    def _place(self, name: str, position: np.ndarray, yaw: float) -> None:
+        start = self._free[name]
+        self.data.qpos[start : start + 3] = position
+        self.data.qpos[start + 3 : start + 7] = [np.cos(yaw / 2), 0, 0, np.sin(yaw / 2)]
+
+
+def draw_layout(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Positions ``(1 + count, 2)`` of the bowl (first) and ``count`` objects, none too close to another."""
+    while True:
+        placed = [rng.uniform(LAYOUT_LOW, LAYOUT_HIGH)]
+        for _ in range(100):
+            spot = rng.uniform(LAYOUT_LOW, LAYOUT_HIGH)
+            gaps = np.linalg.norm(np.array(placed) - spot, axis=1)
+            if gaps[0] > BOWL_GAP and (gaps[1:] > OBJECT_GAP).all():
+                placed.append(spot)
+            if len(placed) == count + 1:
+                return np.array(placed)
