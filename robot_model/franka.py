@@ -1,14 +1,12 @@
 """The two Franka arms: names and limits of their joints.
 
-Panda: "Robot and interface specifications" of the Franka Control Interface documentation, section *Limits for Panda*.
-FR3: the same document, section *Limits for Franka Research 3*, with the rectangular position and velocity limits. The
-kinematic chains are equal; the ranges are not (joint 6 is [-0.0175, 3.7525] on a Panda and [0.5445, 4.5169] on an FR3).
-The velocities here are the largest the arm accepts anywhere in its range; an FR3 lowers them near its joint limits.
+Source: Franka Control Interface documentation, "Robot and interface specifications", sections *Limits for Panda* and
+*Limits for Franka Research 3*. The kinematic chains are equal; the limits are not (joint 6 is [-0.0175, 3.7525] on a
+Panda and [0.5445, 4.5169] on an FR3), and an FR3 aborts a motion that runs too fast *towards* a joint's end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +14,27 @@ import numpy as np
 from robot_model.errors import InvalidArrayError, JointLimitError, UnknownRobotError
 
 ARM_JOINTS = 7
+
+
+@dataclass(frozen=True, eq=False)
+class VelocityTaper:
+    """FR3's position-dependent velocity limit: ``max(0, sqrt(slope * distance) - offset)``, arrays ``(7,)``.
+
+    Attributes:
+        lower: Joint positions from which the distance to the lower end counts, rad.
+        upper: The same for the upper end.
+        slope: Twice the deceleration the limit follows, rad/s^2.
+        offset: Margin, rad/s.
+    """
+
+    lower: np.ndarray
+    upper: np.ndarray
+    slope: np.ndarray
+    offset: np.ndarray
+
+    def speed(self, distance: np.ndarray) -> np.ndarray:
+        """Largest speed [rad/s] towards an end that is ``distance`` ``(..., 7)`` rad away."""
+        return np.maximum(0.0, np.sqrt(self.slope * np.maximum(0.0, distance)) - self.offset)
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,9 +46,10 @@ class Franka:
         joint_names: Names in URDF and in ``/joint_states``.
         lower: Smallest joint positions, rad.
         upper: Largest joint positions, rad.
-        velocity: Largest joint speeds, rad/s.
+        velocity: Largest joint speeds, rad/s, far from the ends of the range; see `velocity_limits`.
         acceleration: Largest joint accelerations, rad/s^2.
         jerk: Largest joint jerks, rad/s^3.
+        taper: How the speed must fall towards the ends of the range, or None where it need not.
     """
 
     name: str
@@ -39,6 +59,7 @@ class Franka:
     velocity: np.ndarray
     acceleration: np.ndarray
     jerk: np.ndarray
+    taper: VelocityTaper | None = None
 
     def clip(self, q: np.ndarray) -> np.ndarray:
         """Joints ``(..., 7)`` moved into the position limits."""
@@ -64,6 +85,16 @@ class Franka:
                 self.joint_names[joint], float(rows[row, joint]), float(self.lower[joint]), float(self.upper[joint])
             )
 
+    def velocity_limits(self, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Lowest (<= 0) and highest (>= 0) joint velocities [rad/s] at joints ``q`` ``(..., 7)``, of the same shape."""
+        q = checked_joints(q)
+        full = np.broadcast_to(self.velocity, q.shape)
+        if self.taper is None:
+            return -full, full
+        return -np.minimum(full, self.taper.speed(q - self.taper.lower)), np.minimum(
+            full, self.taper.speed(self.taper.upper - q)
+        )
+
 
 def checked_joints(q: np.ndarray) -> np.ndarray:
     """``q`` as float64 ``(..., 7)``.
@@ -79,36 +110,36 @@ def checked_joints(q: np.ndarray) -> np.ndarray:
     return q
 
 
-def _arm(
-    name: str,
-    lower: Sequence[float],
-    upper: Sequence[float],
-    velocity: Sequence[float],
-    acceleration: Sequence[float],
-    jerk: Sequence[float],
-) -> Franka:
-    arrays = [np.array(values, dtype=float) for values in (lower, upper, velocity, acceleration, jerk)]
-    for array in arrays:
-        array.setflags(write=False)
-    return Franka(name, tuple(f"{name}_joint{index}" for index in range(1, ARM_JOINTS + 1)), *arrays)
+def _row(*values: float) -> np.ndarray:
+    array = np.array(values, dtype=float)
+    array.setflags(write=False)
+    return array
 
 
-PANDA = _arm(
-    "panda",
-    lower=(-2.8973, -1.7628, -2.8973, -3.0718, -2.8973, -0.0175, -2.8973),
-    upper=(2.8973, 1.7628, 2.8973, -0.0698, 2.8973, 3.7525, 2.8973),
-    velocity=(2.175, 2.175, 2.175, 2.175, 2.61, 2.61, 2.61),
-    acceleration=(15.0, 7.5, 10.0, 12.5, 15.0, 20.0, 20.0),
-    jerk=(7500.0, 3750.0, 5000.0, 6250.0, 7500.0, 10000.0, 10000.0),
+PANDA = Franka(
+    name="panda",
+    joint_names=tuple(f"panda_joint{index}" for index in range(1, ARM_JOINTS + 1)),
+    lower=_row(-2.8973, -1.7628, -2.8973, -3.0718, -2.8973, -0.0175, -2.8973),
+    upper=_row(2.8973, 1.7628, 2.8973, -0.0698, 2.8973, 3.7525, 2.8973),
+    velocity=_row(2.175, 2.175, 2.175, 2.175, 2.61, 2.61, 2.61),
+    acceleration=_row(15.0, 7.5, 10.0, 12.5, 15.0, 20.0, 20.0),
+    jerk=_row(7500.0, 3750.0, 5000.0, 6250.0, 7500.0, 10000.0, 10000.0),
 )
 
-FR3 = _arm(
-    "fr3",
-    lower=(-2.7437, -1.7837, -2.9007, -3.0421, -2.8065, 0.5445, -3.0159),
-    upper=(2.7437, 1.7837, 2.9007, -0.1518, 2.8065, 4.5169, 3.0159),
-    velocity=(2.62, 2.62, 2.62, 2.62, 5.26, 4.18, 5.26),
-    acceleration=(10.0,) * ARM_JOINTS,
-    jerk=(5000.0,) * ARM_JOINTS,
+FR3 = Franka(
+    name="fr3",
+    joint_names=tuple(f"fr3_joint{index}" for index in range(1, ARM_JOINTS + 1)),
+    lower=_row(-2.7437, -1.7837, -2.9007, -3.0421, -2.8065, 0.5445, -3.0159),
+    upper=_row(2.7437, 1.7837, 2.9007, -0.1518, 2.8065, 4.5169, 3.0159),
+    velocity=_row(2.62, 2.62, 2.62, 2.62, 5.26, 4.18, 5.26),
+    acceleration=_row(*[10.0] * ARM_JOINTS),
+    jerk=_row(*[5000.0] * ARM_JOINTS),
+    taper=VelocityTaper(
+        lower=_row(-2.7501, -1.7918, -2.9065, -3.0481, -2.8101, 0.54092, -3.0196),
+        upper=_row(2.7501, 1.7918, 2.9065, -0.1458, 2.8101, 4.5205, 3.0196),
+        slope=_row(12.0, 5.17, 7.0, 8.0, 34.0, 11.0, 34.0),
+        offset=_row(0.3, 0.2, 0.2, 0.3, 0.35, 0.35, 0.35),
+    ),
 )
 
 _ARMS = {arm.name: arm for arm in (PANDA, FR3)}

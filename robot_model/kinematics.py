@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pinocchio
 
 from robot_model.conventions import matrix_to_pose
 from robot_model.franka import ARM_JOINTS, Franka, checked_joints
+from robot_model.rigid_body import pinocchio
 
 URDF_FOLDER = Path(__file__).parent / "urdf"
 
