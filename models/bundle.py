@@ -1,0 +1,233 @@
+"""A bundle: one folder with every model a planner needs, and what they were made for.
+
+``bundle.json`` (a `BundleConfig`) beside one ``.safetensors`` file per part, in half precision. Nothing about view order,
+cameras, normalisation or bins is implicit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from models.autoencoder import Autoencoder, AutoencoderConfig
+from models.cameras import Camera
+from models.config_io import from_plain, to_plain
+from models.denoiser import DenoiserConfig, FramesAsChannelsUNet
+from models.edm import Edm
+from models.errors import BundleError
+from models.head_unet import HeadConfig
+from models.semantic import SemanticConfig, SemanticHead
+from models.uncertainty import UncertaintyHead
+from models.value import ValueHead
+from models.video_model import VideoModel
+
+FORMAT = 1
+PARTS = ("autoencoder", "denoiser", "uncertainty", "value", "semantic")
+
+
+@dataclass(frozen=True)
+class BundleConfig:
+    """What a bundle was made for; ``bundle.json``.
+
+    Attributes:
+        name: Its name, shown to robots.
+        views: View order of images and of the stacked latents.
+        image_size: (rows, columns) of one view.
+        history_offsets: History frames as offsets from the newest, oldest first.
+        frame_period: Seconds between video frames.
+        horizon: Imagined frames H.
+        cameras: One per view, at `image_size`, from the training data.
+        change_scale: Standard deviation of the latent change after 1..H frames (the diffusion model's data unit).
+        robots: Arms it was made for.
+        workspace_lower: Lower corner of the flange's box in the base frame, metres.
+        workspace_upper: Upper corner.
+        max_linear_speed: Highest flange speed in a plan, m/s.
+        max_angular_speed: Highest flange angular speed in a plan, rad/s.
+        gamma: Discount per frame of the value head.
+        phrases: Object phrases the semantic reward was trained on.
+        edm: Diffusion constants.
+        autoencoder: Size of the autoencoder.
+        denoiser: Size of the denoiser.
+        uncertainty: Size, bins and error range of the uncertainty head.
+        value: Size and bins of the value head.
+        semantic: Size of the semantic reward.
+        made_from: Where it came from: data, seed, seconds per stage.
+        format: Version of this layout.
+    """
+
+    name: str
+    views: tuple[str, ...]
+    image_size: tuple[int, int]
+    history_offsets: tuple[int, ...]
+    frame_period: float
+    horizon: int
+    cameras: tuple[Camera, ...]
+    change_scale: tuple[float, ...]
+    robots: tuple[str, ...]
+    workspace_lower: tuple[float, float, float]
+    workspace_upper: tuple[float, float, float]
+    max_linear_speed: float = 0.25
+    max_angular_speed: float = 1.0
+    gamma: float = 0.97
+    phrases: tuple[str, ...] = ()
+    edm: Edm = Edm()
+    autoencoder: AutoencoderConfig = AutoencoderConfig()
+    denoiser: DenoiserConfig = DenoiserConfig()
+    uncertainty: HeadConfig = HeadConfig()
+    value: HeadConfig = HeadConfig(bins=20, highest=1.0)
+    semantic: SemanticConfig = SemanticConfig()
+    made_from: dict = field(default_factory=dict)
+    format: int = FORMAT
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Loaded models. See `interfaces` for what each can do."""
+
+    world_model: VideoModel
+    uncertainty: UncertaintyHead
+    semantic: SemanticHead
+    value: ValueHead
+    config: BundleConfig
+    hash: str
+
+    def parts(self) -> dict[str, nn.Module]:
+        """The modules that have weights, by file name."""
+        return {
+            "autoencoder": self.world_model.autoencoder,
+            "denoiser": self.world_model.denoiser,
+            "uncertainty": self.uncertainty,
+            "value": self.value,
+            "semantic": self.semantic,
+        }
+
+
+def build(config: BundleConfig) -> Bundle:
+    """The models of a configuration with fresh weights.
+
+    Raises:
+        BundleError: The configuration contradicts itself.
+    """
+    _check(config)
+    model = VideoModel(
+        Autoencoder(config.autoencoder),
+        FramesAsChannelsUNet(config.denoiser),
+        config.edm,
+        config.cameras,
+        config.image_size,
+        config.change_scale,
+    )
+    conditioner = model.conditioner
+    return Bundle(
+        model,
+        UncertaintyHead(config.uncertainty, conditioner),
+        SemanticHead(config.semantic),
+        ValueHead(config.value, conditioner),
+        config,
+        "",
+    )
+
+
+def load_bundle(path: str | Path, device: str = "cpu") -> Bundle:
+    """Load a bundle, ready for inference (float32, evaluation mode, weights without gradients).
+
+    Raises:
+        BundleError: A file is missing or damaged, or weights do not fit the configuration.
+    """
+    folder = Path(path)
+    config = read_config(folder)
+    bundle = build(config)
+    for name, module in bundle.parts().items():
+        file = folder / f"{name}.safetensors"
+        try:
+            weights = load_file(file)
+        except FileNotFoundError as error:
+            raise BundleError(
+                f"{file} is missing; a bundle has {', '.join(f'{p}.safetensors' for p in PARTS)}"
+            ) from error
+        except Exception as error:
+            raise BundleError(f"{file} is not a safetensors file: {error}") from error
+        try:
+            module.load_state_dict(
+                {key: value.float() if value.is_floating_point() else value for key, value in weights.items()}
+            )
+        except RuntimeError as error:
+            raise BundleError(f"{file} does not fit {folder / 'bundle.json'}: {error}") from error
+    for module in (bundle.world_model, bundle.uncertainty, bundle.semantic, bundle.value):
+        module.to(device).eval().requires_grad_(False)
+    return Bundle(bundle.world_model, bundle.uncertainty, bundle.semantic, bundle.value, config, bundle_hash(folder))
+
+
+def save_bundle(bundle: Bundle, path: str | Path) -> Path:
+    """Write a bundle in half precision; returns its folder."""
+    folder = Path(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, module in bundle.parts().items():
+        weights = {
+            key: value.half().contiguous() if value.is_floating_point() else value.contiguous()
+            for key, value in module.state_dict().items()
+        }
+        save_file(weights, folder / f"{name}.safetensors")
+    (folder / "bundle.json").write_text(json.dumps(to_plain(bundle.config), indent=1) + "\n")
+    return folder
+
+
+def read_config(path: str | Path) -> BundleConfig:
+    """Read ``bundle.json``.
+
+    Raises:
+        BundleError: It is missing, not JSON, of another format, or lacks a field.
+    """
+    file = Path(path) / "bundle.json"
+    try:
+        values = json.loads(file.read_text())
+    except FileNotFoundError as error:
+        raise BundleError(
+            f"{file} is missing: {path} is not a bundle (the shipped one is models/bundles/tabletop)"
+        ) from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise BundleError(f"{file} is not JSON: {error}") from error
+    if isinstance(values, dict) and values.get("format") != FORMAT:
+        raise BundleError(f"{file} has format {values.get('format')!r}, this version of vidplan reads {FORMAT}")
+    try:
+        return from_plain(BundleConfig, values)
+    except ValueError as error:
+        raise BundleError(f"{file}: {error}") from error
+
+
+def bundle_hash(path: str | Path) -> str:
+    """SHA-256 over the configuration and the weights, hexadecimal."""
+    digest = hashlib.sha256()
+    for name in ("bundle.json", *(f"{part}.safetensors" for part in PARTS)):
+        digest.update((Path(path) / name).read_bytes())
+    return digest.hexdigest()
+
+
+def _check(config: BundleConfig) -> None:
+    rows, columns = config.image_size[0] // 8, config.image_size[1] // 8
+    channels, views = config.autoencoder.latent_channels, len(config.views)
+    denoiser = config.denoiser
+    wanted = (channels, rows * views, columns, len(config.history_offsets), config.horizon)
+    given = (denoiser.latent_channels, denoiser.rows, denoiser.columns, denoiser.history, denoiser.horizon)
+    if wanted != given:
+        raise BundleError(f"the denoiser is built for (C, V*h, w, T, H) = {given}, the bundle needs {wanted}")
+    for name, head in (("uncertainty", config.uncertainty), ("value", config.value)):
+        if (head.latent_channels, head.latent_size, head.views, head.horizon) != (
+            channels,
+            (rows, columns),
+            views,
+            config.horizon,
+        ):
+            raise BundleError(
+                f"the {name} head's sizes do not fit latents of {channels} x {views} x {rows} x {columns}"
+            )
+    if tuple(camera.name for camera in config.cameras) != config.views or len(config.change_scale) != config.horizon:
+        raise BundleError("cameras must follow the view order, and change_scale must have one value per imagined frame")
+    if not torch.tensor(config.change_scale).gt(0).all():
+        raise BundleError(f"change_scale must be positive, got {config.change_scale}")

@@ -1,0 +1,75 @@
+"""`vidplan bundle inspect`: explain a bundle."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+DEFAULT_BUNDLE = Path(__file__).parent / "bundles" / "tabletop"
+
+
+def main(argv: list[str]) -> int:
+    """Run the command; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="vidplan bundle", description="Explain a bundle: models, shapes, cameras, hash."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    inspect = commands.add_parser("inspect", help="load a bundle, check it, and say what is in it")
+    inspect.add_argument("bundle", nargs="?", type=Path, default=DEFAULT_BUNDLE, help="its folder (default: tabletop)")
+    inspect.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+    options = parser.parse_args(argv)
+
+    from models.errors import ModelsError
+
+    try:
+        report = describe(options.bundle)
+    except ModelsError as error:
+        print(f"vidplan bundle: {error}", file=sys.stderr)
+        return 1
+    print(json.dumps(report, indent=1) if options.json else as_text(report))
+    return 0
+
+
+def describe(path: Path) -> dict:
+    """What is in a bundle, as JSON-ready values; loads every weight."""
+    from models.bundle import load_bundle
+    from models.config_io import to_plain
+
+    bundle = load_bundle(path)
+    files = sorted(file for file in path.iterdir() if file.suffix == ".safetensors")
+    return {
+        "path": str(path),
+        "hash": bundle.hash,
+        "megabytes": round(sum(file.stat().st_size for file in files) / 1e6, 2),
+        "parameters": {name: sum(p.numel() for p in module.parameters()) for name, module in bundle.parts().items()},
+        "config": to_plain(bundle.config),
+    }
+
+
+def as_text(report: dict) -> str:
+    """The same for people."""
+    config = report["config"]
+    rows, columns = config["image_size"]
+    denoiser = config["denoiser"]
+    lines = [
+        f"{config['name']}  ({report['path']}, {report['megabytes']} MB)",
+        f"  sha256      {report['hash']}",
+        f"  robots      {', '.join(config['robots'])}",
+        f"  views       {', '.join(config['views'])}, each {columns}x{rows}, stacked in this order",
+        f"  history     frames {config['history_offsets']}, one every {config['frame_period']} s",
+        f"  horizon     {config['horizon']} frames = {config['horizon'] * config['frame_period']:.1f} s",
+        f"  latents     {denoiser['latent_channels']} channels x {denoiser['rows']} x {denoiser['columns']}",
+        f"  errors      {config['uncertainty']['bins']} bins over [0, {config['uncertainty']['highest']:.3g}]",
+        f"  returns     {config['value']['bins']} bins over [0, 1], gamma {config['gamma']}",
+        f"  phrases     {', '.join(config['phrases']) or 'none'}",
+        f"  workspace   {config['workspace_lower']} to {config['workspace_upper']} m",
+        f"  speed       {config['max_linear_speed']} m/s, {config['max_angular_speed']} rad/s",
+    ]
+    for camera in config["cameras"]:
+        x, y, z = (row[3] for row in camera["transform"][:3])
+        where = f"on the {camera['mount']} at ({x:.3f}, {y:.3f}, {z:.3f})"
+        lines.append(f"  camera      {camera['name']}: focal {camera['matrix'][0][0]:.1f} px, {where}")
+    lines += [f"  {name:<11} {count / 1e6:.2f} M parameters" for name, count in report["parameters"].items()]
+    return "\n".join(lines)

@@ -1,0 +1,116 @@
+"""What the networks are told of the robot: history frames and poses, and the commanded poses of the chunk.
+
+Every pose becomes the same vector, relative to the **newest measured pose**: no Euler angle is ever subtracted, so the
+wrap at +-pi (DROID's reset posture sits on it) cannot be felt. All of it is differentiable in the poses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor, nn
+
+from models.cameras import Camera, ToolHeatMaps
+from models.errors import ShapeError
+from robot_model.conventions import PINCH_OFFSET
+
+POSE_FEATURES = 19
+"""Per pose: translation 3, rotation 6, gripper 1, tool point 3, absolute rotation 6."""
+METRES = 10.0
+"""Scale of translations: one unit is 10 cm."""
+TABLE_CENTRE = (0.49, 0.0, 0.15)
+"""Tool points are given relative to this point of the base frame, metres."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Everything an action-conditioned denoiser or head may look at.
+
+    Attributes:
+        history: ``(B, T, C, V*h, w)`` latents of the history frames.
+        history_poses: ``(B, T, 7)`` measured poses.
+        actions: ``(B, H, 7)`` commanded poses.
+        features: ``(B, T + H, 19)`` one vector per pose, history first.
+        maps: ``(B, 1 + H, 2, V*h, w)`` tool heat maps of the newest measured pose and of each commanded one.
+    """
+
+    history: Tensor
+    history_poses: Tensor
+    actions: Tensor
+    features: Tensor
+    maps: Tensor
+
+    def rows(self, rows: slice) -> Condition:
+        """The conditions of some rows of the batch."""
+        return Condition(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+
+    def with_history(self, history: Tensor) -> Condition:
+        """The same conditions with other history latents, e.g. noised ones."""
+        return Condition(history, self.history_poses, self.actions, self.features, self.maps)
+
+
+def rotation_matrix(euler: Tensor) -> Tensor:
+    """Rotation matrices ``(..., 3, 3)`` of extrinsic xyz Euler angles ``(..., 3)``: Rz(yaw) Ry(pitch) Rx(roll)."""
+    (cr, cp, cy), (sr, sp, sy) = euler.cos().unbind(-1), euler.sin().unbind(-1)
+    rows = [
+        torch.stack([cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr], -1),
+        torch.stack([sy * cp, sy * sp * sr + cy * cr, sy * sp * cr - cy * sr], -1),
+        torch.stack([-sp, cp * sr, cp * cr], -1),
+    ]
+    return torch.stack(rows, -2)
+
+
+def six_dimensional(rotation: Tensor) -> Tensor:
+    """The first two columns of rotations ``(..., 3, 3)`` as ``(..., 6)`` (Zhou et al. 2019)."""
+    return rotation[..., :, :2].transpose(-1, -2).flatten(-2)
+
+
+class Conditioner(nn.Module):
+    """Turns poses into a `Condition`. It has no weights; its cameras come from the bundle."""
+
+    def __init__(self, cameras: Sequence[Camera], image_size: tuple[int, int], latent_size: tuple[int, int]) -> None:
+        super().__init__()
+        self.heat_maps = ToolHeatMaps(cameras, image_size, latent_size)
+        offset = torch.tensor(PINCH_OFFSET[:3, 3].copy()).float()
+        self.register_buffer("pinch_offset", offset, persistent=False)
+        self.register_buffer("centre", torch.tensor(TABLE_CENTRE), persistent=False)
+
+    def forward(self, history: Tensor, history_poses: Tensor, actions: Tensor) -> Condition:
+        """Describe the poses.
+
+        Args:
+            history: ``(B, T, C, V*h, w)``.
+            history_poses: ``(B, T, 7)``.
+            actions: ``(B, H, 7)``.
+
+        Raises:
+            ShapeError: Batch sizes differ or poses are not 7 wide.
+        """
+        if history_poses.shape[-1] != 7 or actions.shape[-1] != 7:
+            raise ShapeError(f"poses have 7 values, got {tuple(history_poses.shape)} and {tuple(actions.shape)}")
+        if not history.shape[0] == history_poses.shape[0] == actions.shape[0]:
+            raise ShapeError(
+                f"batch sizes differ: history {history.shape[0]}, poses {history_poses.shape[0]}, "
+                f"actions {actions.shape[0]}"
+            )
+        count = history_poses.shape[1]
+        poses = torch.cat([history_poses, actions], dim=1)
+        rotation = rotation_matrix(poses[..., 3:6])
+        current = rotation[:, count - 1 : count]
+        tool = poses[..., :3] + rotation @ self.pinch_offset
+        identity = six_dimensional(torch.eye(3, device=poses.device))
+        features = torch.cat(
+            [
+                (poses[..., :3] - poses[:, count - 1 : count, :3]) * METRES,
+                (six_dimensional(current.transpose(-1, -2) @ rotation) - identity) * 2,
+                poses[..., 6:] * 2 - 1,
+                (tool - self.centre) * METRES / 2,
+                six_dimensional(rotation),
+            ],
+            dim=-1,
+        )
+        flange = torch.eye(4, device=poses.device).repeat(len(poses), 1, 1)
+        flange[:, :3, :3], flange[:, :3, 3] = current[:, 0], poses[:, count - 1, :3]
+        return Condition(history, history_poses, actions, features, self.heat_maps(tool[:, count - 1 :], flange))

@@ -1,0 +1,98 @@
+"""V_theta: autoencoder, conditioning, denoiser and flow map put together behind `interfaces.WorldModel`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from models.autoencoder import Autoencoder
+from models.cameras import Camera
+from models.conditioning import Condition, Conditioner
+from models.edm import Edm
+from models.errors import ShapeError
+from models.flow_map import FlowMap
+from models.interfaces import Imagined
+
+
+class VideoModel(nn.Module):
+    """Predicts the change of the latents from the current frame, scaled to unit variance per imagined frame."""
+
+    def __init__(
+        self,
+        autoencoder: Autoencoder,
+        denoiser: nn.Module,
+        edm: Edm,
+        cameras: Sequence[Camera],
+        image_size: tuple[int, int],
+        change_scale: Sequence[float],
+    ) -> None:
+        super().__init__()
+        fold = 8
+        self.views = len(cameras)
+        self.autoencoder = autoencoder
+        self.denoiser = denoiser
+        self.conditioner = Conditioner(cameras, image_size, (image_size[0] // fold, image_size[1] // fold))
+        self.flow_map = FlowMap(denoiser, edm)
+        scale = torch.tensor(change_scale).float().reshape(1, -1, 1, 1, 1)
+        self.register_buffer("change_scale", scale, persistent=False)
+
+    @property
+    def horizon(self) -> int:
+        """Imagined frames H."""
+        return self.change_scale.shape[1]
+
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> Tensor:
+        """Encode uint8 RGB ``(B, T, V, H, W, 3)`` images to latents ``(B, T, C, V*h, w)``."""
+        if images.ndim == 6 and images.shape[2] != self.views:
+            raise ShapeError(f"this bundle has {self.views} views, got images of {images.shape[2]}")
+        return self.autoencoder.encode_frames(images)
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        """Decode latents ``(B, H, C, V*h, w)`` to uint8 RGB ``(B, H, V, H, W, 3)``."""
+        return self.autoencoder.decode_frames(latents, self.views)
+
+    def to_changes(self, latents: Tensor, history: Tensor) -> Tensor:
+        """What the diffusion model sees as clean data: scaled change ``(B, H, C, V*h, w)`` from the newest frame."""
+        return (latents - history[:, -1:]) / self.change_scale
+
+    def to_latents(self, changes: Tensor, history: Tensor) -> Tensor:
+        """Undo `to_changes`."""
+        return changes * self.change_scale + history[:, -1:]
+
+    def condition(self, history: Tensor, history_poses: Tensor, actions: Tensor) -> Condition:
+        """See `Conditioner`."""
+        return self.conditioner(history, history_poses, actions)
+
+    def initial_noise(self, history: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Noise ``(B, H, C, V*h, w)`` for a history ``(B, T, C, V*h, w)``."""
+        shape = (history.shape[0], self.horizon, *history.shape[2:])
+        return torch.randn(shape, generator=generator, device=history.device)
+
+    def imagine(
+        self,
+        history: Tensor,
+        history_poses: Tensor,
+        actions: Tensor,
+        *,
+        steps: int = 1,
+        generator: torch.Generator | None = None,
+        noise: Tensor | None = None,
+        teacher: bool = False,
+    ) -> Imagined:
+        """See `interfaces.WorldModel.imagine`; ``teacher`` walks with the diffusion model's velocity instead.
+
+        Raises:
+            ShapeError: Actions or noise do not fit this model's horizon.
+        """
+        if actions.shape[1] != self.horizon:
+            raise ShapeError(f"this model imagines {self.horizon} frames, got actions for {actions.shape[1]}")
+        if noise is None:
+            noise = self.initial_noise(history, generator)
+        condition = self.condition(history, history_poses, actions)
+        walk = self.flow_map.sample_diffusion if teacher else self.flow_map.sample
+        latents = self.to_latents(walk(noise, condition, steps), history)
+        return Imagined(latents, history, history_poses, actions)
