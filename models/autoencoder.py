@@ -1,8 +1,8 @@
 """Image autoencoder: camera views to the stacked latent frames the video model works on.
 
 Each view is encoded on its own: 4x smaller, 12 channels, batch-normalised (so every latent channel has mean 0 and
-standard deviation 1), then folded by `pixel_unshuffle` (2) to 48 channels at an eighth of the image size. The views are stacked on
-the rows in the bundle's view order, as Ctrl-World stacks them.
+standard deviation 1), then folded by `pixel_unshuffle` (2) to 48 channels at an eighth of the image size. The views are
+stacked on the rows in the bundle's view order, as Ctrl-World stacks them.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.errors import ShapeError
+from models.layers import zeroed
 
 FOLD = 2
 """Latent rows and columns folded into channels."""
@@ -43,9 +44,7 @@ class _Block(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
-        self.second = nn.Conv2d(channels, channels, 3, padding=1)
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias)
+        self.second = zeroed(nn.Conv2d(channels, channels, 3, padding=1))
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.second(functional.silu(self.first(functional.silu(x))))

@@ -14,8 +14,3 @@ def bin_centres(count: int, highest: float) -> Tensor:
 def bin_index(values: Tensor, count: int, highest: float) -> Tensor:
     """Bin of each value; what lies outside goes to the first or last bin."""
     return (values * (count / highest)).long().clamp(0, count - 1)
-
-
-def entropy(probabilities: Tensor, dim: int) -> Tensor:
-    """Entropy in nats along ``dim``."""
-    return torch.special.entr(probabilities).sum(dim)

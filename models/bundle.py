@@ -1,7 +1,7 @@
 """A bundle: one folder with every model a planner needs, and what they were made for.
 
-``bundle.json`` (a `BundleConfig`) beside one ``.safetensors`` file per part, in half precision. Nothing about view order,
-cameras, normalisation or bins is implicit.
+``bundle.json`` (a `BundleConfig`) beside one ``.safetensors`` file per part, in half precision. Nothing about view
+order, cameras, normalisation or bins is implicit.
 """
 
 from __future__ import annotations
@@ -76,12 +76,12 @@ class BundleConfig:
     max_angular_speed: float = 1.0
     gamma: float = 0.97
     phrases: tuple[str, ...] = ()
-    edm: Edm = Edm()
-    autoencoder: AutoencoderConfig = AutoencoderConfig()
-    denoiser: DenoiserConfig = DenoiserConfig()
-    uncertainty: HeadConfig = HeadConfig()
-    value: HeadConfig = HeadConfig(bins=20, highest=1.0)
-    semantic: SemanticConfig = SemanticConfig()
+    edm: Edm = field(default_factory=Edm)
+    autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
+    denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
+    uncertainty: HeadConfig = field(default_factory=HeadConfig)
+    value: HeadConfig = field(default_factory=lambda: HeadConfig(bins=20, highest=1.0))
+    semantic: SemanticConfig = field(default_factory=SemanticConfig)
     made_from: dict = field(default_factory=dict)
     format: int = FORMAT
 

@@ -36,6 +36,11 @@ class ToolHeatMaps(nn.Module):
     picture the tool will go. Differentiable in the points.
     """
 
+    matrices: Tensor
+    mounts: Tensor
+    rows: Tensor
+    columns: Tensor
+
     def __init__(self, cameras: Sequence[Camera], image_size: tuple[int, int], latent_size: tuple[int, int]) -> None:
         super().__init__()
         self.image_size = image_size

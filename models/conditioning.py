@@ -70,6 +70,9 @@ def six_dimensional(rotation: Tensor) -> Tensor:
 class Conditioner(nn.Module):
     """Turns poses into a `Condition`. It has no weights; its cameras come from the bundle."""
 
+    pinch_offset: Tensor
+    centre: Tensor
+
     def __init__(self, cameras: Sequence[Camera], image_size: tuple[int, int], latent_size: tuple[int, int]) -> None:
         super().__init__()
         self.heat_maps = ToolHeatMaps(cameras, image_size, latent_size)

@@ -63,9 +63,11 @@ class DenoiserConfig:
 class SecondTime(nn.Module):
     """Embedding of the distance t - s of a flow-map jump.
 
-    Its inputs vanish at t = s and it has no biases, so at t = s the network is the diffusion model exactly, at any stage of
-    training. Only the last layer starts at zero: were two in a row zero, neither would ever get a gradient.
+    Its inputs vanish at t = s and it has no biases, so at t = s the network is the diffusion model exactly, at any
+    stage of training. Only the last layer starts at zero: were two in a row zero, neither would ever get a gradient.
     """
+
+    frequencies: Tensor
 
     def __init__(self, width: int) -> None:
         super().__init__()

@@ -6,6 +6,8 @@ X_{s,t}(x) = x + (t - s) v_{s,t}(x) for s <= t.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor
 
@@ -49,7 +51,7 @@ class FlowMap:
         """Walk from noise (t = 0) exactly to data (t = 1) in equal jumps; differentiable in the condition."""
         times = torch.linspace(0.0, 1.0, steps + 1, device=noise.device)
         x = noise
-        for start, end in zip(times[:-1], times[1:], strict=True):
+        for start, end in pairwise(times):
             x = self.jump(x, start.expand(len(x)), end.expand(len(x)), condition)
         return x
 
@@ -57,6 +59,6 @@ class FlowMap:
         """Euler integration of the instantaneous velocity: the diffusion model itself, for comparison."""
         times = torch.linspace(0.0, 1.0, steps + 1, device=noise.device)
         x = noise
-        for start, end in zip(times[:-1], times[1:], strict=True):
+        for start, end in pairwise(times):
             x = x + (end - start) * self.velocity(x, start.expand(len(x)), None, condition)
         return x

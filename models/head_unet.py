@@ -1,5 +1,6 @@
-"""The small U-Net under both heads: two down- and two up-sampling blocks with self-attention over space-time tokens in the
-bottleneck (paper 3.1, 3.3, A.6).
+"""The small U-Net under both heads (paper 3.1, 3.3, A.6).
+
+Two down- and two up-sampling blocks with self-attention over space-time tokens in the bottleneck.
 
 Every view of every frame is one map; rows of different cameras never share a convolution, only the attention.
 """
@@ -37,7 +38,7 @@ class HeadConfig:
     horizon: int = 5
     bins: int = 30
     highest: float = 4.0
-    widths: tuple[int, int, int] = (48, 96, 128)
+    widths: tuple[int, int, int] = (32, 64, 128)
     embedding: int = 96
 
 
@@ -71,7 +72,7 @@ class HeadUNet(nn.Module):
         Returns:
             Full-resolution features ``(B*H*V, first, h, w)`` and bottleneck features ``(B*H*V, third, h/4, w/4)``.
         """
-        batch, horizon, views = maps.shape[:3]
+        horizon, views = maps.shape[1:3]
         history = condition.history_poses.shape[1]
         features = condition.features
         current = features[:, history - 1 : history].expand(-1, horizon, -1)

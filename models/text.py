@@ -14,7 +14,9 @@ from torch import Tensor, nn
 
 BUCKETS = 1024
 MAX_WORDS = 12
-_FILLERS = frozenset(["the", "a", "an", "that", "this", "some", "your", "my", "of", "please", "object", "thing", "one", "it", "s"])
+_FILLERS = frozenset(
+    ("the", "a", "an", "that", "this", "some", "your", "my", "of", "please", "object", "thing", "one", "it", "s")
+)
 
 
 def word_buckets(phrase: str) -> list[int]:

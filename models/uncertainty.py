@@ -6,18 +6,25 @@ reaches the video model from here.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.bins import bin_centres, bin_index, entropy
+from models.bins import bin_centres, bin_index
 from models.conditioning import Conditioner
 from models.head_unet import HeadConfig, HeadUNet, per_view
 from models.interfaces import Imagined, Uncertainty
 
+_CHUNK = 4
+"""Maps whose distributions are held at once: 1440 bins per position do not fit a cache otherwise (3x faster)."""
+
 
 class UncertaintyHead(nn.Module):
     """Looks at the predicted latents, how far they moved from the current frame, and where the tool goes."""
+
+    centres: Tensor
 
     def __init__(self, config: HeadConfig, conditioner: Conditioner) -> None:
         super().__init__()
@@ -27,25 +34,39 @@ class UncertaintyHead(nn.Module):
         self.output = nn.Conv2d(config.widths[0], config.latent_channels * config.bins, 1)
         self.register_buffer("centres", bin_centres(config.bins, config.highest), persistent=False)
 
-    def logits(self, imagined: Imagined) -> Tensor:
-        """Bin logits ``(B, H, V, C, bins, h, w)``."""
-        config = self.config
+    def features(self, imagined: Imagined) -> Tensor:
+        """Features ``(B*H*V, widths[0], h, w)`` of every view of every imagined frame."""
         condition = self.conditioner(imagined.history, imagined.history_poses, imagined.actions)
         current = imagined.history[:, -1:].expand_as(imagined.latents)
         tool = torch.cat([condition.maps[:, 1:], condition.maps[:, :1].expand_as(condition.maps[:, 1:])], dim=2)
         stack = torch.cat([imagined.latents, imagined.latents - current, current, tool], dim=2)
-        features, _ = self.unet(per_view(stack, config.views), condition)
-        shape = (*imagined.latents.shape[:2], config.views)
-        return self.output(features).unflatten(1, (config.latent_channels, config.bins)).unflatten(0, shape)
+        return self.unet(per_view(stack, self.config.views), condition)[0]
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Bin logits ``(N, C, bins, h, w)`` of `features`."""
+        return self.output(features).unflatten(1, (self.config.latent_channels, self.config.bins))
+
+    def log_probabilities(self, imagined: Imagined) -> Tensor:
+        """Log-probability ``(B, H, V, C, bins, h, w)`` of every bin."""
+        shape = (*imagined.latents.shape[:2], self.config.views)
+        return self.logits(self.features(imagined)).log_softmax(dim=2).unflatten(0, shape)
 
     def forward(self, imagined: Imagined) -> Uncertainty:
         """Judge an imagined video; h is the entropy over its largest possible value, ln(bins)."""
-        probabilities = self.logits(imagined).softmax(dim=4)
-        nats = entropy(probabilities, dim=4).mean(dim=3)
-        expected = (probabilities.mean(dim=3) * self.centres[:, None, None]).sum(dim=3)
-        return Uncertainty(
-            h=nats / torch.log(torch.tensor(float(self.config.bins))), expected_error=expected, entropy=nats
-        )
+        parts = [self._summary(chunk) for chunk in self.features(imagined).split(_CHUNK)]
+        shape = (*imagined.latents.shape[:2], self.config.views)
+        nats = torch.cat([part[0] for part in parts]).unflatten(0, shape)
+        expected = torch.cat([part[1] for part in parts]).unflatten(0, shape)
+        return Uncertainty(h=nats / math.log(self.config.bins), expected_error=expected, entropy=nats)
+
+    def _summary(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Channel means ``(N, h, w)`` of entropy and expected error."""
+        logs = self.logits(features).float().log_softmax(dim=2)
+        probabilities = logs.exp()
+        channels = self.config.latent_channels
+        nats = -(probabilities * logs).sum(dim=(1, 2)) / channels
+        expected = torch.einsum("nckhw,k->nhw", probabilities, self.centres) / channels
+        return nats, expected
 
     def loss(self, imagined: Imagined, truth: Tensor) -> Tensor:
         """Cross-entropy of the bins of the absolute error against the true latents ``(B, H, C, V*h, w)``."""
@@ -54,4 +75,5 @@ class UncertaintyHead(nn.Module):
         )
         error = per_view((detached.latents - truth).abs(), self.config.views)
         target = bin_index(error, self.config.bins, self.config.highest)
-        return functional.cross_entropy(self.logits(detached).flatten(0, 3).float(), target.flatten(0, 3))
+        logits = self.logits(self.features(detached))
+        return functional.cross_entropy(logits.flatten(0, 1).float(), target.flatten(0, 3))

@@ -1,7 +1,7 @@
 """R_l: the spatio-temporal reward, a distribution over the discounted return of each imagined frame (paper 3.3).
 
-It sees the imagined latents, where the instructed object is (the semantic relevance map) and where the tool will be, and
-is trained with cross-entropy on 20 bins over V = gamma^(F - tau) * success.
+It sees the imagined latents, where the instructed object is (the semantic relevance map) and where the tool will be,
+and is trained with cross-entropy on 20 bins over V = gamma^(F - tau) * success.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ def discounted_return(success: Tensor, remaining: Tensor, gamma: float) -> Tenso
 
 class ValueHead(nn.Module):
     """See the module's docstring."""
+
+    centres: Tensor
 
     def __init__(self, config: HeadConfig, conditioner: Conditioner) -> None:
         super().__init__()

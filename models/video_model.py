@@ -19,6 +19,8 @@ from models.interfaces import Imagined
 class VideoModel(nn.Module):
     """Predicts the change of the latents from the current frame, scaled to unit variance per imagined frame."""
 
+    change_scale: Tensor
+
     def __init__(
         self,
         autoencoder: Autoencoder,
