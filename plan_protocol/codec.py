@@ -30,6 +30,9 @@ from plan_protocol.schema import BODIES, ENVELOPE, IN_HEADER, TYPE_NAMES, check_
 
 Buffer = bytes | bytearray | memoryview
 
+# Robot and session in an error reply to a message whose header could not be read.
+NOBODY = "-"
+
 
 @dataclass(frozen=True)
 class Header:

@@ -23,7 +23,6 @@ class ErrorCode(str, Enum):
     SUPERSEDED = "superseded"
     EXPIRED = "expired"
     CANCELLED = "cancelled"
-    SHUTTING_DOWN = "shutting_down"
     INTERNAL = "internal"
     SERVER_LOST = "server_lost"
     TIMEOUT = "timeout"
@@ -110,13 +109,6 @@ class CancelledError(ProtocolError):
     code = ErrorCode.CANCELLED
 
 
-class ShuttingDownError(ProtocolError):
-    """The server is closing."""
-
-    code = ErrorCode.SHUTTING_DOWN
-    retryable = True
-
-
 class InternalServerError(ProtocolError):
     """The planner failed; the server goes on and its log has the traceback."""
 
@@ -156,7 +148,6 @@ _CLASSES: dict[str, type[ProtocolError]] = {
         SupersededError,
         ExpiredError,
         CancelledError,
-        ShuttingDownError,
         InternalServerError,
         ServerLostError,
         ReplyTimeoutError,

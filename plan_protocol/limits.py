@@ -19,6 +19,7 @@ MAX_NOTES = 64  # entries of a name -> text or name -> milliseconds map
 MAX_ID = 2**53 - 1  # exact in every language's numbers
 
 MAX_WAITING_ROBOTS = 64
+MAX_DEADLINE = 3600.0  # seconds
 
 # Element type on the wire -> bytes per element. Always little-endian, always row-major.
 DTYPES = {"uint8": 1, "float32": 4, "float64": 8}

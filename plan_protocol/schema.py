@@ -33,7 +33,7 @@ from plan_protocol.messages import (
 
 NAME = Text(shortest=1)
 CORNER = ListOf(Number(), 3, 3)
-DEADLINE = Number(above=0.0, highest=3600.0)
+DEADLINE = Number(above=0.0, highest=limits.MAX_DEADLINE)
 MILLISECONDS = Number(lowest=0.0)
 
 _CAMERA = Struct(
