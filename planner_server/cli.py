@@ -1,0 +1,141 @@
+"""`vidplan serve`: start the planner server."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+
+from planner_server.config import PlannerConfig
+
+DEFAULT_BUNDLE = Path(__file__).resolve().parent.parent / "models" / "bundles" / "tabletop"
+DEFAULT_ADDRESS = "tcp://127.0.0.1:5555"
+
+
+def parser() -> argparse.ArgumentParser:
+    """Options of `vidplan serve`."""
+    config = PlannerConfig()
+    options = argparse.ArgumentParser(
+        prog="vidplan serve",
+        description="Hold the world model, uncertainty head and rewards of a bundle and answer robots' plan requests: "
+        "propose chunks of motion, imagine each as video, distrust what the model is unsure of, choose, refine.",
+        epilog="Stops cleanly on Ctrl-C. The robot's side is `vidplan bridge --server ADDRESS`.",
+    )
+    options.add_argument(
+        "--bundle",
+        type=Path,
+        default=DEFAULT_BUNDLE,
+        metavar="DIR",
+        help="folder with the trained models (%(default)s)",
+    )
+    options.add_argument(
+        "--address",
+        default=DEFAULT_ADDRESS,
+        help="where to listen, tcp://HOST:PORT, PORT * for a free one (%(default)s)",
+    )
+    options.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (%(default)s)")
+    options.add_argument(
+        "--threads", type=_positive, metavar="N", help="CPU threads of the models (default: torch decides)"
+    )
+    options.add_argument(
+        "--steps",
+        type=_positive,
+        default=config.flow_steps,
+        metavar="N",
+        help="flow map steps per imagination; more is slower (%(default)s)",
+    )
+    options.add_argument(
+        "--iterations",
+        type=_not_negative,
+        default=config.iterations,
+        metavar="K",
+        help="gradient iterations on the best chunk; 0 leaves it as proposed (%(default)s)",
+    )
+    options.add_argument(
+        "--candidates",
+        type=_not_negative,
+        default=config.perturbations,
+        metavar="N",
+        help="perturbed continuations of the previous plan, beside the motions along the axes (%(default)s)",
+    )
+    options.add_argument(
+        "--allow-remote",
+        action="store_true",
+        help="listen where other machines can reach it, WITHOUT encryption: whoever reaches it can use the planner",
+    )
+    return options
+
+
+def main(argv: list[str]) -> int:
+    """Serve until Ctrl-C or SIGTERM. Returns 0 after a clean stop, 1 when the server could not start or broke."""
+    arguments = parser().parse_args(argv)
+    # From here on: a signal that comes while the models load must end the command as cleanly as later.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
+    try:
+        return _serve(arguments)
+    except _Stopped:
+        print("vidplan serve: stopped", flush=True)
+        return 0
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    import torch
+
+    from plan_protocol.errors import AddressError
+    from plan_protocol.server import PlanServer
+    from planner_server.errors import StartError
+    from planner_server.service import build_planner, measure_latency, open_bundle, planner_spec
+
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    config = PlannerConfig(
+        flow_steps=arguments.steps, iterations=arguments.iterations, perturbations=arguments.candidates
+    )
+    try:
+        bundle = open_bundle(arguments.bundle, arguments.device)
+        planner = build_planner(bundle, config, arguments.device)
+        print(f"bundle   {bundle.config.name} ({arguments.bundle}), sha256 {bundle.hash[:12]}", flush=True)
+        latency = measure_latency(planner, bundle)
+        print(
+            f"planner  {latency:.2f} s per plan on {arguments.device}, {torch.get_num_threads()} thread(s), "
+            f"{config.iterations} iterations, {config.flow_steps}-step flow map",
+            flush=True,
+        )
+        spec = planner_spec(bundle, latency)
+        server = PlanServer(arguments.address, spec, planner, allow_remote=arguments.allow_remote)
+    except (StartError, AddressError) as error:
+        print(f"vidplan serve: {error}", file=sys.stderr)
+        return 1
+    height, width = bundle.config.image_size
+    print(f"cameras  {', '.join(bundle.config.views)} at {width}x{height}", flush=True)
+    print(f"ready    {server.address} (Ctrl-C stops)", flush=True)
+    server.serve_forever()
+    return 0
+
+
+class _Stopped(BaseException):
+    """Raised in the main thread by a signal; not an Exception, so that nothing on the way swallows it."""
+
+
+def _stop(number: int, frame: object) -> None:
+    signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once
+    raise _Stopped
+
+
+def _positive(text: str) -> int:
+    value = _not_negative(text)
+    if value == 0:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+def _not_negative(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number")
+    return int(text)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

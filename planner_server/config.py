@@ -1,0 +1,48 @@
+"""Every constant of the planner, in one frozen place. `docs/planner.md` explains how each was chosen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class PlannerConfig:
+    """Constants of Algorithm 3.
+
+    Attributes:
+        flow_steps: Flow map steps per imagination (1 is the real-time setting of the paper).
+        iterations: K, gradient iterations of the local planner.
+        speeds: Speeds of the basis spatial velocities, m/s; one set of six candidates per speed.
+        yaw_speed: Speed of the two yaw candidates, rad/s.
+        perturbations: Perturbed copies of a nominal chunk, beside the chunk itself.
+        position_noise: Standard deviation of a perturbation at the end of the chunk, metres per axis.
+        yaw_noise: The same for yaw, rad.
+        gripper_flip: Probability that a perturbed chunk toggles the gripper.
+        max_gripper_speed: Largest change of the gripper (0 open .. 1 closed) per second.
+        centring: lambda, weight of the centring distance against the relevance; distances are in image widths.
+        doubt: kappa of the weight w(h) = exp(-kappa h).
+        visible: Relevance from which an object counts as seen in a view.
+        region: Share of the highest weighted relevance from which a cell belongs to the region of c_r.
+        exploration: Largest bonus of a moving candidate when nothing relevant can be trusted.
+        step_position: Largest position step of one gradient iteration, metres per frame.
+        step_rotation: Largest rotation step of one gradient iteration, rad per frame.
+        step_gripper: Largest gripper step of one gradient iteration, per frame.
+    """
+
+    flow_steps: int = 1
+    iterations: int = 5
+    speeds: tuple[float, ...] = (0.12, 0.05)
+    yaw_speed: float = 0.5
+    perturbations: int = 3
+    position_noise: float = 0.02
+    yaw_noise: float = 0.15
+    gripper_flip: float = 0.2
+    max_gripper_speed: float = 2.5
+    centring: float = 1.0
+    doubt: float = 1.0
+    visible: float = 0.3
+    region: float = 0.5
+    exploration: float = 0.1
+    step_position: float = 0.006
+    step_rotation: float = 0.03
+    step_gripper: float = 0.1

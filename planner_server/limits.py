@@ -1,0 +1,81 @@
+"""Projection of chunks onto what the robot may do: workspace box, speeds from the start pose, gripper continuity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from planner_server import rotations
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What every returned chunk satisfies.
+
+    Attributes:
+        workspace_lower: Lower corner of the flange's box, metres, base frame.
+        workspace_upper: Upper corner.
+        max_linear_speed: m/s between two successive poses.
+        max_angular_speed: rad/s between two successive poses.
+        max_gripper_speed: Change of the gripper per second.
+        frame_period: Seconds between two poses.
+    """
+
+    workspace_lower: tuple[float, float, float]
+    workspace_upper: tuple[float, float, float]
+    max_linear_speed: float
+    max_angular_speed: float
+    max_gripper_speed: float
+    frame_period: float
+
+    def project(self, chunk: Tensor, start: Tensor) -> Tensor:
+        """Nearest feasible poses, one after the other from the start.
+
+        A pose is first moved into the box, then towards its predecessor until the speeds hold. From a start inside the
+        box everything stays inside (the box is convex); from a start outside, the chunk comes back at full speed at
+        most. Rotations move along the shortest arc, so Euler angles may lie on either side of +-pi. Rows that need no
+        change come back untouched, and gradients pass through.
+
+        Args:
+            chunk: ``(..., H, 7)`` poses.
+            start: ``(7,)`` or ``(..., 7)`` pose the arm has one frame before the chunk.
+
+        Returns:
+            ``(..., H, 7)`` poses, same dtype and device.
+        """
+        lower, upper = chunk.new_tensor(self.workspace_lower), chunk.new_tensor(self.workspace_upper)
+        previous = start.to(chunk).expand(chunk[..., 0, :].shape)
+        feasible = []
+        for k in range(chunk.shape[-2]):
+            previous = self._step(chunk[..., k, :], previous, lower, upper)
+            feasible.append(previous)
+        return torch.stack(feasible, -2)
+
+    def _step(self, pose: Tensor, previous: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+        travel = self.max_linear_speed * self.frame_period
+        turn = self.max_angular_speed * self.frame_period
+        squeeze = self.max_gripper_speed * self.frame_period
+
+        motion = torch.minimum(torch.maximum(pose[..., :3], lower), upper) - previous[..., :3]
+        length = torch.sqrt((motion**2).sum(-1, keepdim=True) + 1e-18)
+        position = previous[..., :3] + motion * (travel / length).clamp(max=1.0)
+
+        origin = rotations.euler_to_quaternion(previous[..., 3:6])
+        target = rotations.euler_to_quaternion(pose[..., 3:6])
+        rotation = rotations.logarithm(rotations.multiply(target, rotations.conjugate(origin)))
+        angle = torch.sqrt((rotation**2).sum(-1, keepdim=True) + 1e-18)
+        slowed = rotations.multiply(rotations.exponential(rotation * (turn / angle).clamp(max=1.0)), origin)
+        euler = torch.where(angle > turn, rotations.quaternion_to_euler(slowed), pose[..., 3:6])
+
+        held = previous[..., 6:]
+        gripper = held + (pose[..., 6:].clamp(0.0, 1.0) - held).clamp(-squeeze, squeeze)
+        return torch.cat([position, euler, gripper], -1)
+
+
+def project(chunk: np.ndarray, start: np.ndarray, limits: Limits) -> np.ndarray:
+    """`Limits.project` for numpy arrays ``(..., H, 7)`` and ``(7,)``, in float64."""
+    rows, origin = (torch.from_numpy(np.asarray(array, dtype=float)) for array in (chunk, start))
+    return limits.project(rows, origin).numpy()

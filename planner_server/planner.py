@@ -1,0 +1,234 @@
+"""Algorithm 3 of the paper: propose, imagine, distrust, choose, refine. Read `Planner.plan` from top to bottom."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.bundle import Bundle
+from models.interfaces import Imagined, Uncertainty
+from plan_protocol.messages import Candidate, Plan, PlanRequest
+from plan_protocol.server import Context
+from planner_server.config import PlannerConfig
+from planner_server.errors import BadRequestError
+from planner_server.imagination import Scene, shared_noise
+from planner_server.instruction import understand
+from planner_server.limits import Limits, project
+from planner_server.local_planner import refine
+from planner_server.proposers.interfaces import Proposal, Proposer, Situation
+from planner_server.render import render
+from planner_server.scoring import Scores, score
+from planner_server.stages import Stages
+from planner_server.view_geometry import desired_centres
+from planner_server.weighting import confidence_weight
+from robot_model.kinematics import ArmKinematics
+
+
+class Planner:
+    """VidPlan's planner over one bundle of models.
+
+    The names are the paper's: ``a`` action chunks, ``o`` imagined observations, ``h`` uncertainty, ``r`` rewards,
+    ``V`` value, ``w`` the uncertainty weight.
+
+    Attributes:
+        limits: What every returned chunk satisfies.
+        config: Constants.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        proposers: Sequence[Proposer],
+        kinematics: ArmKinematics,
+        limits: Limits,
+        config: PlannerConfig,
+        device: str = "cpu",
+    ):
+        self.limits = limits
+        self.config = config
+        self._bundle = bundle
+        self._proposers = tuple(proposers)
+        self._kinematics = kinematics
+        self._device = torch.device(device)
+
+    def plan(self, request: PlanRequest, context: Context) -> Plan:
+        """Algorithm 3: from history frames o and instruction l to the next action chunk a*.
+
+        Raises:
+            BadRequestError: The request does not fit the bundle.
+            CancelledError: The context was cancelled; checked between the stages and between the iterations.
+        """
+        begun = time.perf_counter()
+        stage = Stages(context, self._device)
+        self._check(request)
+        task = understand(request.instruction)
+
+        with stage("encode_frames"), torch.no_grad():
+            scene = self._observe(request)
+            seen_now = self._bundle.semantic.relevance(scene.history[:, -1:], task.target).amax((-2, -1))[0, 0]
+
+        with stage("propose"):  # A = {a^i} <- u(o, l)
+            situation = self._situation(request, context.robot_id)
+            proposals, notes = self._propose(situation, request.seed)
+            A = np.stack([proposal.poses for proposal in proposals])
+
+        with stage("imagine"), torch.no_grad():  # o^i, h^i <- V_theta(o, a^i), U_beta(.)
+            o, h = self._imagine(scene, self._tensor(A))
+
+        with stage("score"), torch.no_grad():  # r^i <- w(h^i) R(o^i, a^i)
+            relevance = self._bundle.semantic.relevance(o.latents, task.target)
+            r = score(relevance, h.h, self._centres(A), seen_now, self._travel(A, situation.start), self.config)
+            V = self._bundle.value.expected(self._bundle.value(o, relevance))
+            best = int(r.reward.argmax())  # global planner: arg max over i
+
+        with stage("refine"):  # local planner: GradOpt, K iterations
+            local = refine(
+                self._tensor(A[best]),
+                self._tensor(situation.start),
+                self._objective(scene, task.target),
+                self.limits,
+                self.config,
+                on_iteration=lambda k: stage.check(),
+            )
+            a = project(local.chunk.double().cpu().numpy(), situation.start, self.limits) if local.refined else A[best]
+            with torch.no_grad():
+                o, h = self._imagine(scene, self._tensor(a[None]))
+
+        imagination = None
+        if request.frames_wanted:
+            with stage("render"), torch.no_grad():
+                imagination = render(self._bundle.world_model, o.latents, h.h)
+
+        for proposer in self._proposers:
+            proposer.remember(context.robot_id, situation.times, a)
+        return Plan(
+            observation_stamp=request.observation_stamp,
+            times=situation.times,
+            poses=a,
+            candidates=candidates(proposals, r, V),
+            chosen=best,
+            refined=local.refined,
+            objective=(local.before, local.after),
+            uncertainty=float(h.h.mean()),
+            proposers=notes,
+            timings={**stage.timings, "total": 1e3 * (time.perf_counter() - begun)},
+            imagination=imagination,
+        )
+
+    def __call__(self, request: PlanRequest, context: Context) -> Plan:
+        """The same as `plan`: what `PlanServer` calls."""
+        return self.plan(request, context)
+
+    def reset(self, robot_id: str) -> None:
+        """Forget the previous plan of a robot: a new task begins."""
+        for proposer in self._proposers:
+            proposer.forget(robot_id)
+
+    def _observe(self, request: PlanRequest) -> Scene:
+        """Encode the history and imagine the committed prefix, which the plan cannot change any more."""
+        model, spec = self._bundle.world_model, self._bundle.config
+        images = torch.from_numpy(np.ascontiguousarray(request.observation.images)).to(self._device)
+        history = model.encode(images[None])
+        noise = shared_noise(history, spec.horizon, request.seed)
+        scene = Scene(history, self._tensor(request.observation.poses[None]), noise)
+        if len(request.committed):
+            committed = self._tensor(request.committed)
+            scene = scene.after(model, committed, spec.history_offsets, self.config.flow_steps, spec.horizon)
+        return scene
+
+    def _situation(self, request: PlanRequest, robot_id: str) -> Situation:
+        period, horizon, P = self._bundle.config.frame_period, self._bundle.config.horizon, len(request.committed)
+        if P:
+            start = request.committed[-1].copy()
+        else:
+            flange = self._kinematics.forward_pose(request.start_joints)
+            start = np.array([*flange, held_gripper(request.observation.poses[-1, 6])])
+        return Situation(
+            robot_id=robot_id,
+            instruction=request.instruction,
+            start=start,
+            start_joints=request.start_joints,
+            times=request.observation_stamp + (P + 1 + np.arange(horizon)) * period,
+            frame_period=period,
+            kinematics=self._kinematics,
+        )
+
+    def _propose(self, situation: Situation, seed: int) -> tuple[list[Proposal], dict[str, str]]:
+        """All proposers' candidates, projected onto the limits, and a note per proposer."""
+        rng = np.random.default_rng(seed)
+        found: list[Proposal] = []
+        notes = {}
+        for proposer in self._proposers:
+            offer = proposer.propose(situation, rng)
+            found += [Proposal(p.name, project(p.poses, situation.start, self.limits)) for p in offer.proposals]
+            notes[proposer.name] = offer.note
+        return found, notes
+
+    def _imagine(self, scene: Scene, actions: Tensor) -> tuple[Imagined, Uncertainty]:
+        imagined = scene.imagine(self._bundle.world_model, actions, self.config.flow_steps)
+        return imagined, self._bundle.uncertainty(imagined)
+
+    def _objective(self, scene: Scene, phrase: str) -> Callable[[Tensor], Tensor]:
+        """J(a) = sum over the frames of w(h) E[V], differentiable in the chunk ``(H, 7)``."""
+
+        def objective(chunk: Tensor) -> Tensor:
+            o, h = self._imagine(scene, chunk[None])
+            relevance = self._bundle.semantic.relevance(o.latents, phrase)
+            V = self._bundle.value.expected(self._bundle.value(o, relevance))
+            return (confidence_weight(h.h.mean((2, 3, 4)), self.config.doubt) * V).sum()
+
+        return objective
+
+    def _centres(self, actions: np.ndarray) -> Tensor:
+        """Desired centres c ``(B, H, V, 2)`` of chunks ``(B, H, 7)``, image widths."""
+        return self._tensor(desired_centres(self._bundle.config.cameras, self._bundle.config.image_size, actions))
+
+    def _travel(self, actions: np.ndarray, start: np.ndarray) -> Tensor:
+        """Share ``(B,)`` of the longest allowed path that each chunk flies with the gripper left alone."""
+        longest = self.limits.max_linear_speed * self.limits.frame_period * actions.shape[1]
+        length = np.linalg.norm(actions[:, -1, :3] - start[:3], axis=-1)
+        return self._tensor(length / longest * (np.abs(actions[:, -1, 6] - start[6]) < 0.5))
+
+    def _tensor(self, array: np.ndarray) -> Tensor:
+        return torch.as_tensor(np.asarray(array, dtype=np.float32), device=self._device)
+
+    def _check(self, request: PlanRequest) -> None:
+        spec = self._bundle.config
+        expected = (len(spec.history_offsets), len(spec.views), *spec.image_size, 3)
+        if request.observation.images.shape != expected:
+            raise BadRequestError(
+                f"images have shape {request.observation.images.shape}, this bundle needs {expected}: history frames, "
+                f"cameras ({', '.join(spec.views)}), height, width, RGB. Resize to what `hello` answers"
+            )
+        if not request.instruction.strip():
+            raise BadRequestError("the instruction is empty: say what to do, e.g. 'put the carrot in the bowl'")
+
+
+def held_gripper(measured: float) -> float:
+    """Gripper command that keeps things as they are when no command is known (no committed prefix).
+
+    Fingers that stand clear of fully open are stopped by what they hold; commanding the measured width would let go.
+    """
+    return 1.0 if measured > 0.1 else 0.0
+
+
+def candidates(proposals: Sequence[Proposal], r: Scores, V: Tensor) -> tuple[Candidate, ...]:
+    """The message's view of the global planner's verdict."""
+    value = V.mean(1)
+    return tuple(
+        Candidate(
+            name=proposal.name,
+            poses=proposal.poses,
+            reward=float(r.reward[i]),
+            relevance=float(r.relevance[i]),
+            distance=float(r.distance[i]),
+            uncertainty=float(r.uncertainty[i]),
+            weight=float(r.weight[i]),
+            value=float(value[i]),
+        )
+        for i, proposal in enumerate(proposals)
+    )

@@ -1,0 +1,1 @@
+"""Action proposers u: where candidate chunks come from."""

@@ -1,0 +1,127 @@
+"""The global planner's reward: uncertainty-weighted semantic relevance with centring (paper 3.4), per region and view.
+
+For one view of one imagined frame, with relevance map R and uncertainty h on its cells:
+
+* weighted relevance ``w(h) R``; its highest region is every cell above a share of its peak;
+* ``r_s`` is the relevance and ``w`` the weight of that region (means weighted by w(h) R), ``c_r`` its centroid;
+* ``c`` is the pinch point as the camera sees it for the *commanded* pose (known kinematics, not a hallucinated arm);
+* ``r = w (r_s - lambda min(d(c, c_r), 1))``, a negative value being amplified instead of damped
+  (`weighting.apply_weight`).
+
+The frame's reward is the mean over the views in use, the trajectory's the maximum over its frames, as in the paper.
+Views in use are the same for all candidates of a plan, or hiding the object would pay: those in which the object is
+seen in the newest real frame, else those in which most candidates imagine it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from planner_server.config import PlannerConfig
+from planner_server.weighting import apply_weight, confidence_weight
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The global planner's view of B candidates, every field ``(B,)`` unless said otherwise.
+
+    Attributes:
+        reward: Maximum over the frames of the views' mean weighted reward, plus the exploration bonus.
+        frame: Index of the frame that earned it.
+        relevance: r_s at that frame, mean over the views in use.
+        distance: d(c, c_r) at that frame, image widths, mean over the views in use.
+        weight: w(h) applied at that frame, mean over the views in use.
+        uncertainty: Mean h over the whole imagined video.
+        frame_reward: ``(B, H)`` weighted reward of every frame.
+        views: ``(V,)`` bool, the views in use.
+    """
+
+    reward: Tensor
+    frame: Tensor
+    relevance: Tensor
+    distance: Tensor
+    weight: Tensor
+    uncertainty: Tensor
+    frame_reward: Tensor
+    views: Tensor
+
+
+def score(
+    relevance: Tensor, h: Tensor, centres: Tensor, seen_now: Tensor, travel: Tensor, config: PlannerConfig
+) -> Scores:
+    """Reward B imagined futures.
+
+    Args:
+        relevance: ``(B, H, V, a, b)`` relevance of the target phrase, in [0, 1].
+        h: ``(B, H, V, h, w)`` normalised uncertainty.
+        centres: ``(B, H, V, 2)`` desired centres c, in image widths (see `view_geometry`).
+        seen_now: ``(V,)`` highest relevance in each view of the newest real frame.
+        travel: ``(B,)`` share of the largest allowed path that a candidate explores, in [0, 1].
+        config: Constants.
+    """
+    cells = relevance.shape[-2:]
+    uncertainty = functional.interpolate(h.flatten(0, 1), size=cells, mode="bilinear", align_corners=False).view_as(
+        relevance
+    )
+    weight = confidence_weight(uncertainty, config.doubt)
+    weighted = weight * relevance
+    peak = weighted.amax((-2, -1), keepdim=True)
+    region = weighted * (weighted >= config.region * peak)
+    mass = region.sum((-2, -1)).clamp(min=1e-9)
+
+    r_s = (region * relevance).sum((-2, -1)) / mass
+    w = (region * weight).sum((-2, -1)) / mass
+    c_r = (region[..., None] * cell_centres(cells, relevance)).sum((-3, -2)) / mass[..., None]
+    d = (centres - c_r).norm(dim=-1).clamp(max=1.0)
+    views = views_in_use(seen_now, r_s, config.visible)
+
+    frame_reward = mean_over(apply_weight(w, r_s - config.centring * d), views)
+    best, frame = frame_reward.max(1)
+    trusted = mean_over(w * r_s, views).max()
+    bonus = config.exploration * (1 - trusted) * travel * h.mean((1, 2, 3, 4))
+
+    def at_best(value: Tensor) -> Tensor:
+        return mean_over(value, views).gather(1, frame[:, None])[:, 0]
+
+    return Scores(
+        reward=best + bonus,
+        frame=frame,
+        relevance=at_best(r_s),
+        distance=at_best(d),
+        weight=at_best(w),
+        uncertainty=h.mean((1, 2, 3, 4)),
+        frame_reward=frame_reward,
+        views=views,
+    )
+
+
+def views_in_use(seen_now: Tensor, r_s: Tensor, visible: float) -> Tensor:
+    """Views ``(V,)`` the reward looks at, the same for all candidates; none when the object is nowhere.
+
+    Args:
+        seen_now: ``(V,)`` highest relevance in the newest real frame.
+        r_s: ``(B, H, V)`` relevance in the imagined frames.
+        visible: Relevance from which an object counts as seen.
+    """
+    observed = seen_now >= visible
+    if observed.any():
+        return observed
+    return (r_s >= visible).float().mean((0, 1)) > 0.5
+
+
+def mean_over(value: Tensor, views: Tensor) -> Tensor:
+    """Mean of ``(B, H, V)`` over the views in use; zero when there is none."""
+    return (value * views).sum(-1) / views.sum().clamp(min=1)
+
+
+def cell_centres(cells: torch.Size | tuple[int, int], like: Tensor) -> Tensor:
+    """Centres ``(a, b, 2)`` of the cells of a map over one view, x and y in image widths."""
+    rows, columns = cells
+    # Square cells: the map covers the view without cropping, so a cell is 1/columns wide and high.
+    x = (torch.arange(columns, dtype=like.dtype, device=like.device) + 0.5) / columns
+    y = (torch.arange(rows, dtype=like.dtype, device=like.device) + 0.5) / columns
+    return torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], -1)

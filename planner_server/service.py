@@ -1,0 +1,125 @@
+"""Puts the parts together: a bundle's models and proposers into a `Planner`, a planner behind a `PlanServer`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from models.bundle import Bundle, load_bundle
+from models.errors import BundleError
+from plan_protocol.messages import CameraSpec, Observation, PlannerSpec, PlanRequest
+from plan_protocol.server import Context
+from planner_server.config import PlannerConfig
+from planner_server.errors import StartError
+from planner_server.limits import Limits
+from planner_server.planner import Planner
+from planner_server.proposers.basis import BasisProposer
+from planner_server.proposers.biased import BiasedProposer, NominalPolicy, PreviousPlan
+from robot_model.conventions import DROID_RESET_JOINTS
+from robot_model.franka import franka
+from robot_model.kinematics import ArmKinematics
+
+LATENCY_SAMPLES = 3
+
+
+def open_bundle(path: Path, device: str) -> Bundle:
+    """Load a bundle for serving.
+
+    Raises:
+        StartError: It is missing or damaged, or the device does not exist.
+    """
+    try:
+        return load_bundle(path, device)
+    except BundleError as error:
+        raise StartError(f"the bundle cannot be used: {error}") from error
+    except (RuntimeError, AssertionError) as error:  # torch: no such device, or not built for it
+        raise StartError(f"the models do not load on device '{device}': {error}. Try --device cpu") from error
+
+
+def build_planner(
+    bundle: Bundle, config: PlannerConfig, device: str = "cpu", policy: NominalPolicy | None = None
+) -> Planner:
+    """A planner with the two proposers of the paper.
+
+    Args:
+        bundle: The models.
+        config: Constants.
+        device: Where the models are.
+        policy: Nominal policy of the biased proposer; the previous plan of each robot when not given.
+    """
+    spec = bundle.config
+    limits = Limits(
+        spec.workspace_lower,
+        spec.workspace_upper,
+        spec.max_linear_speed,
+        spec.max_angular_speed,
+        config.max_gripper_speed,
+        spec.frame_period,
+    )
+    proposers = (
+        BasisProposer(config.speeds, config.yaw_speed),
+        BiasedProposer(
+            policy or PreviousPlan(),
+            config.perturbations,
+            config.position_noise,
+            config.yaw_noise,
+            config.gripper_flip,
+        ),
+    )
+    # Panda and FR3 share the kinematic chain; the joint ranges used for proposals are those of the first robot named.
+    return Planner(bundle, proposers, ArmKinematics(franka(spec.robots[0])), limits, config, device)
+
+
+def planner_spec(bundle: Bundle, plan_latency: float) -> PlannerSpec:
+    """What the server answers to `Hello`."""
+    spec = bundle.config
+    height, width = spec.image_size
+    return PlannerSpec(
+        model_name=spec.name,
+        model_hash=bundle.hash,
+        cameras=tuple(CameraSpec(name, height, width) for name in spec.views),
+        history_offsets=spec.history_offsets,
+        frame_period=spec.frame_period,
+        horizon=spec.horizon,
+        max_committed=spec.horizon,
+        robots=spec.robots,
+        workspace_lower=spec.workspace_lower,
+        workspace_upper=spec.workspace_upper,
+        max_linear_speed=spec.max_linear_speed,
+        max_angular_speed=spec.max_angular_speed,
+        plan_latency=plan_latency,
+    )
+
+
+def measure_latency(planner: Planner, bundle: Bundle) -> float:
+    """Median seconds of a plan on a blank observation, as a robot would ask for it: one committed frame, no pictures.
+
+    The first plan warms the machine up and does not count; the previous-plan proposals are there in those that do.
+    """
+    seconds = []
+    for number in range(LATENCY_SAMPLES + 1):
+        request = blank_request(bundle, number)
+        begun = time.perf_counter()
+        planner.plan(request, Context("start-up", "start-up"))
+        seconds.append(time.perf_counter() - begun)
+    planner.reset("start-up")
+    return float(np.median(seconds[1:]))
+
+
+def blank_request(bundle: Bundle, number: int = 0) -> PlanRequest:
+    """A request with black pictures and the arm at DROID's reset posture, ``number`` half seconds after zero."""
+    spec = bundle.config
+    T = len(spec.history_offsets)
+    pose = np.array([*ArmKinematics(franka(spec.robots[0])).forward_pose(DROID_RESET_JOINTS), 0.0])
+    stamps = 0.5 * number + np.array(spec.history_offsets) * spec.frame_period
+    images = np.zeros((T, len(spec.views), *spec.image_size, 3), np.uint8)
+    joints = np.array(DROID_RESET_JOINTS)
+    return PlanRequest(
+        instruction="pick up the " + (spec.phrases[0] if spec.phrases else "object"),
+        observation=Observation(images, stamps, np.tile(pose, (T, 1)), joints),
+        committed=pose[None],
+        start_joints=joints,
+        deadline=60.0,
+    )

@@ -1,0 +1,194 @@
+"""Algorithm 3 on the toy world of `planner_fakes`, where the right answer is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from planner_fakes import (
+    GOAL,
+    GRID,
+    LIMITS,
+    PERIOD,
+    SIZE,
+    START,
+    T,
+    ToyBundle,
+    ToyContext,
+    picture,
+    request,
+    toy_planner,
+)
+from planner_fakes import H as HORIZON
+
+from plan_protocol.errors import CancelledError, ProtocolError
+from plan_protocol.messages import Plan
+from planner_server.config import PlannerConfig
+from planner_server.errors import BadRequestError
+from planner_server.limits import project
+from planner_server.planner import held_gripper
+
+# Where the toy cameras see the pinch point at the start; a red square beside it asks for a sideways motion.
+TOOL = (40, 37)
+RIGHT_OF_TOOL = (60, 37, 255, 0)
+GLOBAL_ONLY = PlannerConfig(iterations=0)
+
+
+def plan(images: np.ndarray | None = None, config: PlannerConfig | None = None, **changes: object) -> Plan:
+    return toy_planner(config).plan(request(images, **changes), ToyContext())
+
+
+def test_the_arm_goes_where_the_object_is_seen() -> None:
+    """The left camera's x is the base's y, the right camera's x is the base's x."""
+    for view, axis, x, name in ((0, 1, 60, "+y"), (0, 1, 20, "-y"), (1, 0, 60, "+x"), (1, 0, 20, "-x")):
+        answer = plan(picture(view, ((x, 37, 255, 0),)), GLOBAL_ONLY)
+        assert answer.candidates[answer.chosen].name == name
+        assert np.sign(answer.poses[-1, axis] - START[axis]) == (1 if name[0] == "+" else -1)
+
+
+def test_the_winner_is_the_arg_max_and_each_candidate_is_explained() -> None:
+    answer = plan(picture(0, (RIGHT_OF_TOOL,)))
+    rewards = [candidate.reward for candidate in answer.candidates]
+    assert answer.chosen == int(np.argmax(rewards))
+    assert 15 <= len(answer.candidates) <= 25
+    for candidate in answer.candidates:
+        assert candidate.poses.shape == (HORIZON, 7)
+        assert 0.8 < candidate.relevance <= 1
+        assert candidate.weight == pytest.approx(1.0)
+        assert 0 <= candidate.uncertainty <= 1
+        assert 0 <= candidate.value <= 1
+        assert np.allclose(project(candidate.poses, START, LIMITS), candidate.poses, atol=1e-9)
+
+
+def test_the_local_planner_raises_the_objective_and_says_so() -> None:
+    images = picture(0, (RIGHT_OF_TOOL,))
+    chosen, answer = plan(images, GLOBAL_ONLY), plan(images)
+    assert answer.refined
+    assert answer.objective[1] > answer.objective[0]
+    before, after = (np.linalg.norm(p.poses[:, :3] - GOAL.numpy(), axis=1).sum() for p in (chosen, answer))
+    assert after < before
+    assert np.allclose(project(answer.poses, START, LIMITS), answer.poses, atol=1e-9)
+    assert not chosen.refined
+    assert chosen.objective[0] == chosen.objective[1]
+    assert np.array_equal(chosen.poses, chosen.candidates[chosen.chosen].poses)
+
+
+def test_an_uncertain_object_is_left_for_a_sure_one() -> None:
+    """World-model hacking end to end: a bright, doubtful square on the right, a paler sure one on the left."""
+    images = picture(0, ((56, 37, 255, 255), (24, 37, 200, 0)))
+    naive = plan(images, PlannerConfig(iterations=0, doubt=1e-6, region=0.9))
+    aware = plan(images, GLOBAL_ONLY)
+    assert naive.candidates[naive.chosen].name == "+y", "without uncertainty the hack must pay, or this shows nothing"
+    assert aware.candidates[aware.chosen].name == "-y"
+
+
+def test_a_scene_that_cannot_be_trusted_is_explored() -> None:
+    answer = plan(picture(None, ((40, 20, 60, 230),)), GLOBAL_ONLY)
+    moved = np.linalg.norm(answer.poses[-1, :3] - START[:3])
+    assert moved > 0.05
+    assert answer.poses[-1, 6] == START[6]
+
+
+def test_the_same_seed_gives_the_same_plan_and_another_seed_may_not() -> None:
+    images = picture(0, (RIGHT_OF_TOOL,))
+    first, again = plan(images, seed=5), plan(images, seed=5)
+    assert np.array_equal(first.poses, again.poses)
+    assert first.candidates[0].reward == again.candidates[0].reward
+
+
+def test_all_candidates_are_imagined_in_one_batch_from_one_noise() -> None:
+    bundle = ToyBundle()
+    answer = toy_planner(bundle=bundle).plan(request(), ToyContext())
+    assert bundle.world_model.batches[0] == len(answer.candidates)
+    assert set(bundle.world_model.batches[1:]) == {1}
+    noise = bundle.world_model.noises[0]
+    assert all(torch.equal(noise[0], row) for row in noise)
+    assert torch.equal(bundle.world_model.noises[1][0], noise[0])
+
+
+@pytest.mark.parametrize("P", [1, 2, 3, 5, 7])
+def test_a_committed_prefix_is_frozen_and_imagined_first(P: int) -> None:
+    committed = np.tile(START, (P, 1))
+    committed[:, 1] += 0.02 * np.arange(1, P + 1)
+    bundle = ToyBundle()
+    answer = toy_planner(bundle=bundle).plan(request(picture(0, (RIGHT_OF_TOOL,)), committed), ToyContext())
+    world = bundle.world_model
+
+    rounds = -(-P // HORIZON)
+    assert world.batches[:rounds] == [1] * rounds
+    assert world.batches[rounds] == len(answer.candidates)
+    assert np.allclose(world.actions[0][0, : min(P, HORIZON)], committed[:HORIZON], atol=1e-6)
+    if P < HORIZON:
+        assert np.allclose(world.actions[0][0, P:], committed[-1], atol=1e-6)
+    history_poses = world.history_poses[rounds][0]
+    before = committed[-2] if P > 1 else START
+    assert np.allclose(history_poses, np.stack([before, committed[-1]]), atol=1e-6)
+    # The toy model writes the value of an action into what it imagines.
+    value = world.histories[rounds][0, -1, 2, 0, 0]
+    expected = torch.exp(-4 * (torch.tensor(committed[-1, :3], dtype=torch.float32) - GOAL).norm())
+    assert value == pytest.approx(float(expected), abs=1e-5)
+    assert np.allclose(answer.times, 10.0 + PERIOD * (P + np.arange(1, HORIZON + 1)))
+    step = np.linalg.norm(answer.poses[0, :3] - committed[-1, :3])
+    assert step <= LIMITS.max_linear_speed * PERIOD + 1e-9
+
+
+def test_the_previous_plan_is_offered_next_time_until_a_reset() -> None:
+    planner, images = toy_planner(), picture(0, (RIGHT_OF_TOOL,))
+    first = planner.plan(request(images), ToyContext())
+    assert first.proposers["previous"].startswith("skipped")
+    assert "previous" not in [candidate.name for candidate in first.candidates]
+    second = planner.plan(request(images), ToyContext())
+    assert "previous" in [candidate.name for candidate in second.candidates]
+    assert "previous" not in [c.name for c in planner.plan(request(images), ToyContext("another arm")).candidates]
+    planner.reset("arm")
+    assert "previous" not in [c.name for c in planner.plan(request(images), ToyContext()).candidates]
+
+
+def test_stages_are_announced_and_timed() -> None:
+    context = ToyContext()
+    answer = toy_planner().plan(request(frames_wanted=True), context)
+    stages = ["encode_frames", "propose", "imagine", "score", "refine", "render"]
+    assert context.stages == stages
+    assert set(answer.timings) == {*stages, "total"}
+    assert sum(answer.timings[stage] for stage in stages) <= answer.timings["total"]
+
+
+@pytest.mark.parametrize("stage", ["encode_frames", "imagine", "refine"])
+def test_a_cancelled_plan_ends_at_once(stage: str) -> None:
+    context = ToyContext(cancel_at=stage)
+    with pytest.raises(CancelledError):
+        toy_planner().plan(request(frames_wanted=True), context)
+    assert context.stages[-1] == stage
+
+
+def test_the_imagination_of_the_returned_chunk_can_be_seen() -> None:
+    images = picture(0, ((60, 37, 255, 255),))
+    answer = plan(images, frames_wanted=True)
+    seen = answer.imagination
+    assert seen is not None
+    assert seen.frames.shape == seen.composites.shape == (HORIZON, 3, *SIZE, 3)
+    assert seen.uncertainty.shape == (HORIZON, 3, *GRID)
+    assert seen.frames.dtype == seen.composites.dtype == np.uint8
+    sure, unsure = seen.composites[0, 1, 5, 5].astype(int), seen.composites[0, 0, 37, 60].astype(int)
+    assert sure[2] > sure[0], "blue where sure"
+    assert unsure[0] > unsure[2], "red where unsure"
+    assert plan(images).imagination is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"images": np.zeros((T, 3, 96, 160, 3), np.uint8)}, "Resize"),
+        ({"images": np.zeros((T, 2, *SIZE, 3), np.uint8)}, "left, right, wrist"),
+        ({"instruction": "  "}, "empty"),
+    ],
+)
+def test_requests_that_do_not_fit_are_refused_with_advice(changes: dict, words: str) -> None:
+    with pytest.raises(BadRequestError, match=words) as caught:
+        plan(**changes)
+    assert isinstance(caught.value, ProtocolError)
+
+
+def test_holding_means_keeping_the_fingers_closed() -> None:
+    assert held_gripper(0.02) == 0.0
+    assert held_gripper(0.4) == 1.0

@@ -1,0 +1,96 @@
+"""The projection: whatever comes in, what comes out is feasible."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from planner_fakes import LIMITS, PERIOD, START, H
+
+from planner_server.limits import project
+from robot_model.conventions import pose_distance
+
+POSES = arrays(float, (H, 7), elements=st.floats(-7, 7, width=32))
+STARTS = st.tuples(
+    st.floats(0.2, 0.75), st.floats(-0.45, 0.45), st.floats(0.05, 0.6), *[st.floats(-4, 4)] * 3, st.floats(0, 1)
+).map(np.array)
+
+
+@settings(max_examples=60, deadline=None)
+@given(POSES, STARTS)
+def test_every_projected_chunk_is_feasible(chunk: np.ndarray, start: np.ndarray) -> None:
+    result = project(chunk, start, LIMITS)
+    assert result.shape == chunk.shape
+    assert np.isfinite(result).all()
+    assert (result[:, :3] >= np.array(LIMITS.workspace_lower) - 1e-9).all()
+    assert (result[:, :3] <= np.array(LIMITS.workspace_upper) + 1e-9).all()
+    metres, radians = pose_distance(np.vstack([start, result[:-1]]), result)
+    assert metres.max() <= LIMITS.max_linear_speed * PERIOD + 1e-9
+    assert radians.max() <= LIMITS.max_angular_speed * PERIOD + 1e-6
+    gripper = np.concatenate([[start[6]], result[:, 6]])
+    assert (result[:, 6] >= 0).all()
+    assert (result[:, 6] <= 1).all()
+    assert np.abs(np.diff(gripper)).max() <= LIMITS.max_gripper_speed * PERIOD + 1e-9
+
+
+@settings(max_examples=40, deadline=None)
+@given(POSES, STARTS)
+def test_projecting_twice_changes_nothing(chunk: np.ndarray, start: np.ndarray) -> None:
+    once = project(chunk, start, LIMITS)
+    twice = project(once, start, LIMITS)
+    metres, radians = pose_distance(once, twice)
+    assert metres.max() < 1e-9
+    assert radians.max() < 1e-6
+    assert np.allclose(once[:, 6], twice[:, 6], atol=1e-12)
+
+
+def test_a_feasible_chunk_comes_back_as_it_was() -> None:
+    chunk = np.tile(START, (H, 1))
+    chunk[:, 0] += 0.02 * np.arange(1, H + 1)
+    chunk[:, 6] = 0.3
+    assert np.allclose(project(chunk, START, LIMITS), chunk, atol=1e-12)
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_rolling_over_pi_is_a_small_turn(side: int) -> None:
+    start = START.copy()
+    start[3:6] = (side * (np.pi - 0.05), 0.0, 0.0)
+    chunk = np.tile(start, (H, 1))
+    chunk[:, 3] = -side * (np.pi - 0.05)  # 0.1 rad further, on the other side of the wrap
+    result = project(chunk, start, LIMITS)
+    _, radians = pose_distance(result, chunk)
+    assert radians.max() < 1e-9
+
+
+def test_a_start_outside_the_box_comes_back_at_full_speed() -> None:
+    start = START.copy()
+    start[2] = -0.1
+    chunk = np.tile(start, (H, 1))
+    result = project(chunk, start, LIMITS)
+    heights = np.concatenate([[start[2]], result[:, 2]])
+    assert np.allclose(np.diff(heights)[:3], LIMITS.max_linear_speed * PERIOD)
+    assert np.allclose(heights[4:], LIMITS.workspace_lower[2])
+
+
+def test_torch_and_numpy_agree_and_gradients_pass() -> None:
+    rng = np.random.default_rng(0)
+    chunk = np.tile(START, (H, 1)) + 0.03 * rng.normal(size=(H, 7))
+    given_chunk = torch.tensor(chunk, dtype=torch.float32, requires_grad=True)
+    result = LIMITS.project(given_chunk, torch.tensor(START, dtype=torch.float32))
+    metres, radians = pose_distance(result.detach().numpy(), project(chunk, START, LIMITS))
+    assert metres.max() < 1e-5
+    assert radians.max() < 1e-3
+    result.sum().backward()
+    assert given_chunk.grad is not None
+    assert torch.isfinite(given_chunk.grad).all()
+    assert given_chunk.grad[:, :3].abs().sum() > 0
+
+
+def test_batches_are_projected_row_by_row() -> None:
+    rng = np.random.default_rng(1)
+    chunks = np.tile(START, (4, H, 1)) + 0.2 * rng.normal(size=(4, H, 7))
+    together = project(chunks, START, LIMITS)
+    assert np.allclose(together, np.stack([project(chunk, START, LIMITS) for chunk in chunks]))

@@ -1,0 +1,112 @@
+"""The uncertainty-weighted reward, on maps whose answer is known."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from planner_server.config import PlannerConfig
+from planner_server.scoring import Scores, cell_centres, score
+from planner_server.weighting import apply_weight, confidence_weight
+
+B, H, V, A = 2, 3, 2, (12, 20)
+CONFIG = PlannerConfig(exploration=0.0)
+
+
+def maps() -> tuple[Tensor, Tensor, Tensor]:
+    """Nothing relevant, nothing uncertain, tool in the middle of each view."""
+    centres = torch.tensor([0.5, 0.3]).expand(B, H, V, 2).clone()
+    return torch.zeros(B, H, V, *A), torch.zeros(B, H, V, *A), centres
+
+
+def judge(relevance: Tensor, h: Tensor, centres: Tensor, config: PlannerConfig = CONFIG, seen: float = 1.0) -> Scores:
+    return score(relevance, h, centres, torch.full((V,), seen), torch.zeros(B), config)
+
+
+def test_weight_decreases_from_one() -> None:
+    w = confidence_weight(torch.linspace(0, 1, 11), 2.0)
+    assert w[0] == 1
+    assert (w.diff() < 0).all()
+    assert (w > 0).all()
+
+
+def test_doubt_never_raises_a_reward() -> None:
+    w = torch.linspace(0.1, 1, 10)
+    for reward in (-0.5, 0.0, 0.5):
+        assert (apply_weight(w, torch.full_like(w, reward)).diff() >= 0).all()
+
+
+def test_the_nearer_object_wins_and_its_distance_is_measured_in_image_widths() -> None:
+    relevance, h, centres = maps()
+    relevance[0, :, :, 6, 14] = 1.0
+    relevance[1, :, :, 6, 11] = 1.0
+    result = judge(relevance, h, centres)
+    assert result.reward[1] > result.reward[0]
+    offset = cell_centres(A, relevance)[6, 14] - centres[0, 0, 0]
+    assert result.distance[0] == pytest.approx(float(offset.norm()), abs=1e-6)
+    assert result.reward[0] == pytest.approx(1.0 - CONFIG.centring * float(offset.norm()), abs=1e-5)
+
+
+def test_a_trajectory_is_as_good_as_its_best_frame() -> None:
+    relevance, h, centres = maps()
+    relevance[0, :, :, 6, 18] = 1.0
+    relevance[0, 1, :, 6, 18] = 0.0
+    relevance[0, 1, :, 6, 10] = 1.0
+    result = judge(relevance, h, centres)
+    assert int(result.frame[0]) == 1
+    assert result.reward[0] == result.frame_reward[0].max()
+
+
+def test_a_hallucinated_object_under_the_tool_loses_to_the_sure_one() -> None:
+    """World-model hacking: candidate 0 imagines a second carrot under the tool, and the model is unsure of it."""
+    relevance, h, centres = maps()
+    relevance[0, :, :, 6, 10] = 1.0  # hallucination, under the tool
+    relevance[:, :, :, 6, 15] = 0.8  # the true carrot
+    centres[1, :, :, 0] = 0.65  # candidate 1 moved towards the true one
+    naive = judge(relevance, h, centres)
+    assert naive.reward[0] > naive.reward[1], "without uncertainty the hack must pay, or this test shows nothing"
+    h[0, :, :, 4:9, 8:13] = 1.0
+    aware = judge(relevance, h, centres)
+    assert aware.reward[1] > aware.reward[0]
+    assert aware.reward[0] < naive.reward[0]
+    assert aware.reward[1] == naive.reward[1]
+
+
+def test_uncertainty_elsewhere_costs_nothing() -> None:
+    relevance, h, centres = maps()
+    relevance[:, :, :, 6, 12] = 1.0
+    before = judge(relevance, h, centres).reward
+    h[:, :, :, :3] = 1.0
+    after = judge(relevance, h, centres)
+    assert torch.equal(after.reward, before)
+    assert (after.uncertainty > 0).all()
+
+
+def test_views_without_the_object_are_left_out_for_all_candidates() -> None:
+    relevance, h, centres = maps()
+    relevance[:, :, 0, 6, 10] = 1.0
+    relevance[1, :, 1, 0, 0] = 0.9  # candidate 1 alone imagines it in the other view, far away
+    result = score(relevance, h, centres, torch.tensor([1.0, 0.0]), torch.zeros(B), CONFIG)
+    assert result.views.tolist() == [True, False]
+    assert result.reward[0] == result.reward[1]
+
+
+def test_with_nothing_to_trust_the_exploring_candidate_wins() -> None:
+    relevance, h, centres = maps()
+    relevance[:, :, :, 6, 12] = 0.2
+    h[:] = 0.9
+    travel = torch.tensor([0.0, 1.0])
+    lost = score(relevance, h, centres, torch.zeros(V), travel, PlannerConfig())
+    assert lost.reward[1] > lost.reward[0]
+    assert not lost.views.any()
+    assert (lost.relevance == 0).all()
+
+
+def test_with_something_to_trust_exploring_does_not_pay() -> None:
+    relevance, h, centres = maps()
+    relevance[0, :, :, 6, 10] = 1.0
+    relevance[1, :, :, 6, 13] = 1.0
+    h[:] = 0.05
+    result = score(relevance, h, centres, torch.ones(V), torch.tensor([0.0, 1.0]), PlannerConfig())
+    assert result.reward[0] > result.reward[1]
