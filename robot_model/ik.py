@@ -56,7 +56,7 @@ class IkResult:
         rotation_error: Angle between the flange and the target, rad.
         converged: Both errors are below `POSITION_TOLERANCE` and `ROTATION_TOLERANCE`.
         condition: Condition number of the Jacobian at ``q`` (angles weighted by `ROTATION_LENGTH`, so that it has no
-            unit); about 6 at DROID's reset posture, infinite at a singularity.
+            unit); about 4 at DROID's reset posture, infinite at a singularity.
     """
 
     q: np.ndarray
