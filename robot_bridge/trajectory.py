@@ -13,7 +13,10 @@ import numpy as np
 from robot_bridge.limits import JointLimits
 
 AT_REST = 1e-6
-"""Joint speeds below this, rad/s, count as rest."""
+"""Joint speeds below this, rad/s, count as rest, and times closer than this, s, as the same."""
+
+MEMORY = 3.0
+"""Seconds of past motion remembered: where the arm was commanded to be when an observation was made."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +58,16 @@ class Schedule:
     def joints(self, time: float) -> np.ndarray:
         """Positions ``(7,)`` at a time."""
         return self.state(time)[0]
+
+    def then(self, later: Schedule) -> Schedule:
+        """This motion until ``later`` begins, then that; of the past, `MEMORY` seconds are kept."""
+        begin = later.times[0]
+        kept = (self.times < begin - AT_REST) & (self.times > begin - MEMORY)
+        return Schedule(
+            np.concatenate([self.times[kept], later.times]),
+            np.concatenate([self.positions[kept], later.positions]),
+            np.concatenate([self.velocities[kept], later.velocities]),
+        )
 
     def window(self, time: float, length: float, limits: JointLimits) -> Schedule:
         """What to send at ``time``: the state now, the nodes of the next ``length`` seconds, and a braking tail.

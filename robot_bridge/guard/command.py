@@ -42,9 +42,7 @@ class CommandGate:
             return Finding(Reason.COMMAND_POSITION, "a command is not finite")
         # Where the arm itself stands outside (sensor noise at an end stop) it may come back in.
         first = q[0]
-        over = np.maximum(
-            q - np.maximum(self.limits.upper, first), np.minimum(limits.lower, first) - q
-        ).max(axis=0)
+        over = np.maximum(q - np.maximum(self.limits.upper, first), np.minimum(limits.lower, first) - q).max(axis=0)
         return self._worst(over - ROUNDING, Reason.COMMAND_POSITION, "rad beyond its position limit")
 
     def _speed(self, message: Schedule) -> Finding | None:
@@ -75,12 +73,16 @@ class CommandGate:
         q, v = self._last.state(time)
         allowed = self.limits.velocity * self.limits.period / 10
         finding = self._worst(
-            np.abs(message.positions[0] - q) - allowed, Reason.COMMAND_JUMP, "rad more than allowed from the last command"
+            np.abs(message.positions[0] - q) - allowed,
+            Reason.COMMAND_JUMP,
+            "rad more than allowed from the last command",
         )
         if finding or time < self._last.times[0]:
             return finding
         change = np.abs(message.velocities[0] - v) - self.limits.acceleration * self.limits.period
-        return self._worst(change - ROUNDING, Reason.COMMAND_JUMP, "rad/s more than allowed from the last command's speed")
+        return self._worst(
+            change - ROUNDING, Reason.COMMAND_JUMP, "rad/s more than allowed from the last command's speed"
+        )
 
     def _worst(self, over: np.ndarray, reason: Reason, words: str) -> Finding | None:
         joint = int(over.argmax())

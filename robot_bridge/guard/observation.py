@@ -89,7 +89,8 @@ class CameraSkew:
         """Objection, or None."""
         if senses.skew > self.limit:
             return Finding(
-                Reason.CAMERA_SKEW, f"the cameras' stamps are {senses.skew * 1e3:.0f} ms apart (limit {self.limit * 1e3:.0f})"
+                Reason.CAMERA_SKEW,
+                f"the cameras' stamps are {senses.skew * 1e3:.0f} ms apart (limit {self.limit * 1e3:.0f})",
             )
         return None
 

@@ -59,7 +59,8 @@ class Conditioning:
         """See `PathLayer.check`."""
         if now.condition >= self.stop and now.condition >= before.condition:
             return Finding(
-                Reason.CONDITIONING_STOP, f"too near a singularity: condition number {now.condition:.0f} >= {self.stop:g}"
+                Reason.CONDITIONING_STOP,
+                f"too near a singularity: condition number {now.condition:.0f} >= {self.stop:g}",
             )
         return None
 

@@ -40,9 +40,11 @@ class Reason(str, Enum):
     COMMAND_ACCELERATION = "command_acceleration"
     COMMAND_JUMP = "command_jump"
     COMMAND_NO_BRAKE = "command_no_brake"
+    CONTROL_LATE = "control_late"
     TRACKING_ERROR = "tracking_error"
 
     NO_PLAN = "no_plan"
+    AWAITING_PLAN = "awaiting_plan"
     SERVER_LOST = "server_lost"
     SERVER_ERROR = "server_error"
     SPEC_MISMATCH = "spec_mismatch"

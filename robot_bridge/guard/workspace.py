@@ -68,7 +68,9 @@ class StepLimit:
             poses[k, :3] = before[:3] + share_linear * (target[:3] - before[:3])
             poses[k, 3:6] = interpolate_pose(before, target, share_angular)[3:6]
             if share_linear < 1 - SLIVER:
-                proposal = proposal.noted(Finding(Reason.LINEAR_STEP, f"step {k + 1} of {metres * 1e3:.0f} mm shortened"))
+                proposal = proposal.noted(
+                    Finding(Reason.LINEAR_STEP, f"step {k + 1} of {metres * 1e3:.0f} mm shortened")
+                )
             if share_angular < 1 - SLIVER:
                 proposal = proposal.noted(Finding(Reason.ANGULAR_STEP, f"step {k + 1} of {radians:.2f} rad shortened"))
             before = poses[k]
@@ -84,6 +86,7 @@ class StepLimit:
             )
         if radians > self.excess * self.radians:
             return Finding(
-                Reason.ANGULAR_STEP, f"step {k + 1} turns {radians:.2f} rad in one frame; allowed are {self.radians:.2f}"
+                Reason.ANGULAR_STEP,
+                f"step {k + 1} turns {radians:.2f} rad in one frame; allowed are {self.radians:.2f}",
             )
         return None
