@@ -130,14 +130,19 @@ def test_what_is_no_bag_is_refused(tmp_path: Path, name: str, content: bytes) ->
 def test_nothing_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BagError, match="no such bag"):
         Bag(tmp_path / "absent")
-    with pytest.raises(BagError, match="holds no .mcap"):
+    with pytest.raises(BagError, match="holds no"):
         Bag(tmp_path)
 
 
 def test_a_bag_is_never_overwritten_and_never_left_half_written(sound: Path, tmp_path: Path) -> None:
     with pytest.raises(BagError, match="exists already"):
         BagWriter(sound)
-    with pytest.raises(RuntimeError), BagWriter(tmp_path / "new") as bag:
+    with pytest.raises(RuntimeError):
+        write_then_fail(tmp_path / "new")
+    assert list(tmp_path.iterdir()) == []
+
+
+def write_then_fail(target: Path) -> None:
+    with BagWriter(target) as bag:
         bag.write("/a", 1, bag.store.types["std_msgs/msg/String"]("x"))
         raise RuntimeError
-    assert list(tmp_path.iterdir()) == []
