@@ -88,6 +88,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     from planner_server.errors import StartError
     from planner_server.service import build_planner, measure_latency, open_bundle, planner_spec
 
+    torch.set_flush_denormal(True)  # numbers too small to matter slow a CPU down
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     config = PlannerConfig(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -164,22 +165,29 @@ class Planner:
         notes = {}
         for proposer in self._proposers:
             offer = proposer.propose(situation, rng)
-            found += [Proposal(p.name, project(p.poses, situation.start, self.limits)) for p in offer.proposals]
+            found += offer.proposals
             notes[proposer.name] = offer.note
-        return found, notes
+        feasible = project(np.stack([proposal.poses for proposal in found]), situation.start, self.limits)
+        return [replace(proposal, poses=poses) for proposal, poses in zip(found, feasible, strict=True)], notes
 
     def _imagine(self, scene: Scene, actions: Tensor) -> tuple[Imagined, Uncertainty]:
         imagined = scene.imagine(self._bundle.world_model, actions, self.config.flow_steps)
         return imagined, self._bundle.uncertainty(imagined)
 
     def _objective(self, scene: Scene, phrase: str) -> Callable[[Tensor], Tensor]:
-        """J(a) = sum over the frames of w(h) E[V], differentiable in the chunk ``(H, 7)``."""
+        """J(a) = sum over the frames of w(h) E[V] of a chunk ``(H, 7)``.
+
+        The gradient goes through R_l (and the flow map), as in the paper; w(h) weighs the frames and is held constant,
+        or the chunk would be drawn to standing still, of which every model is sure.
+        """
 
         def objective(chunk: Tensor) -> Tensor:
-            o, h = self._imagine(scene, chunk[None])
+            o = scene.imagine(self._bundle.world_model, chunk[None], self.config.flow_steps)
+            with torch.no_grad():
+                w = confidence_weight(self._bundle.uncertainty(o).h.mean((2, 3, 4)), self.config.doubt)
             relevance = self._bundle.semantic.relevance(o.latents, phrase)
             V = self._bundle.value.expected(self._bundle.value(o, relevance))
-            return (confidence_weight(h.h.mean((2, 3, 4)), self.config.doubt) * V).sum()
+            return (w * V).sum()
 
         return objective
 
