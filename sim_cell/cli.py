@@ -12,7 +12,7 @@ from sim_cell.errors import SimCellError
 def main(argv: list[str]) -> int:
     """Run `vidplan sim ...` and return its exit code."""
     try:
-        return _record(argv[1:])
+        return _record(argv[1:]) if argv[:1] == ["record"] else _run_node(argv)
     except SimCellError as error:
         print(f"vidplan sim: {error}", file=sys.stderr)
         return 1
@@ -42,6 +42,33 @@ def _record(argv: list[str]) -> int:
         f"{summary.written} episodes written to {arguments.out} ({summary.skipped} were there already): "
         f"{summary.frames} frames, {summary.successes} episodes succeed, {summary.seconds:.0f} s, {rate:.1f} frames/s"
     )
+    return 0
+
+
+def _run_node(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="vidplan sim",
+        description="Run the simulated DROID cell as a ROS 2 node: the topics of a stock franka_ros2 arm, a Robotiq "
+        "gripper and three ZED cameras, and /clock. `vidplan sim record --help`: record training episodes instead.",
+        epilog="docs/sim-cell.md lists the topics. Stop it with Ctrl-C.",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="scene: the same seed gives the same one (%(default)s)")
+    parser.add_argument("--target", help="object that must be on the table (drawn from the seed)")
+    parser.add_argument("--robot", choices=("panda", "fr3"), default="panda", help="joint names, limits (%(default)s)")
+    parser.add_argument("--real-time-factor", type=float, default=1.0, help="against the wall clock (%(default)s)")
+    parser.add_argument("--camera-rate", type=int, choices=(5, 10, 15, 30), default=5, help="Hz (%(default)s)")
+    _add_size(parser)
+    arguments = parser.parse_args(argv)
+    if arguments.real_time_factor <= 0:
+        parser.error("--real-time-factor must be positive")
+
+    from robot_model.franka import franka
+    from sim_cell.cell import Cell
+    from sim_cell.live import LiveCell
+    from sim_cell.node import run_node
+
+    live = LiveCell(Cell(arguments.width, arguments.height), franka(arguments.robot), arguments.seed, arguments.target)
+    run_node(live, arguments.camera_rate, arguments.real_time_factor, arguments.target)
     return 0
 
 
