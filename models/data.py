@@ -1,7 +1,7 @@
 """Reads datasets of episodes: pixels and labels as memory maps, poses and outcomes as arrays.
 
-Videos are decoded once into a cache beside the data (``ROOT/.cache``), which only ever grows: episodes that were added since
-the last time are appended. Episodes that cannot be used are skipped, counted and named with the reason.
+Videos are decoded once into a cache beside the data (``ROOT/.cache``), which only ever grows: episodes that were added
+since the last time are appended. Episodes that cannot be used are skipped, counted and named with the reason.
 """
 
 from __future__ import annotations
@@ -106,7 +106,8 @@ class Dataset:
         for episode in calibrated:
             if not _same(episode.cameras, first.cameras) or episode.video_size != first.video_size:
                 raise DatasetError(f"{self.root}: episodes {first.name} and {episode.name} have different cameras")
-        assert first.cameras is not None and first.video_size is not None
+        assert first.cameras is not None
+        assert first.video_size is not None
         return scaled(first.cameras, first.video_size, self.image_size)
 
     def clips(self, before: int, after: int) -> np.ndarray:

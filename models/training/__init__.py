@@ -1,0 +1,1 @@
+"""How the models of a bundle are made: one shared loop, one file per stage."""

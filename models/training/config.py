@@ -1,0 +1,161 @@
+"""Settings of training: the shared loop, and presets that size every model and stage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from models.autoencoder import AutoencoderConfig
+from models.denoiser import DenoiserConfig
+from models.edm import Edm
+from models.head_unet import HeadConfig
+from models.semantic import SemanticConfig
+
+STAGES = ("autoencoder", "latents", "semantic", "world-model", "flow-map", "heads", "bundle")
+"""In the order in which they need each other."""
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """One run of the shared loop (AdamW, warm-up, constant, cosine decay, EMA).
+
+    Attributes:
+        minutes: Wall-clock budget; None when `steps` is given.
+        steps: Number of steps; exactly reproducible, also across interruptions.
+        batch: Rows per step.
+        rate: Peak learning rate.
+        hold: Share of the budget after which the rate decays.
+        decay: Weight decay.
+        clip: Largest gradient norm.
+        average: Rate of the exponential moving average of the weights, per step.
+        seed: Seed of every draw.
+        threads: CPU threads.
+        half: bfloat16 autocast.
+    """
+
+    batch: int
+    rate: float
+    minutes: float | None = None
+    steps: int | None = None
+    hold: float = 0.35
+    decay: float = 0.01
+    clip: float = 1.0
+    average: float = 0.002
+    seed: int = 0
+    threads: int = 2
+    half: bool = True
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Sizes of all models and the settings of all stages.
+
+    Attributes:
+        name: Name of the bundle it makes.
+        loops: Settings of each trained stage.
+        views: View order.
+        image_size: (rows, columns) of one view.
+        history_offsets: History frames.
+        horizon: Imagined frames.
+        frame_period: Seconds between frames.
+        edm: Diffusion constants.
+        autoencoder: Size.
+        widths: Channels of the denoiser.
+        blocks: Its residual blocks per stage.
+        embedding: Its conditioning width.
+        head_widths: Channels of both heads.
+        head_embedding: Conditioning width of both heads.
+        semantic: Size.
+        gamma: Discount per frame.
+        robots: Arms the bundle is for.
+        workspace_lower: Flange box, metres, base frame.
+        workspace_upper: Its upper corner.
+    """
+
+    name: str
+    loops: Mapping[str, LoopConfig]
+    views: tuple[str, ...] = ("left", "right", "wrist")
+    image_size: tuple[int, int] = (48, 80)
+    history_offsets: tuple[int, ...] = (-1, 0)
+    horizon: int = 5
+    frame_period: float = 0.2
+    edm: Edm = field(default_factory=Edm)
+    autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
+    widths: tuple[int, int] = (128, 256)
+    blocks: int = 2
+    embedding: int = 256
+    head_widths: tuple[int, int, int] = (32, 64, 128)
+    head_embedding: int = 96
+    semantic: SemanticConfig = field(default_factory=SemanticConfig)
+    gamma: float = 0.95
+    robots: tuple[str, ...] = ("panda", "fr3")
+    workspace_lower: tuple[float, float, float] = (0.28, -0.32, 0.155)
+    workspace_upper: tuple[float, float, float] = (0.70, 0.32, 0.60)
+
+    @property
+    def latent_size(self) -> tuple[int, int]:
+        """(h, w) of one view."""
+        return self.image_size[0] // 8, self.image_size[1] // 8
+
+    @property
+    def denoiser(self) -> DenoiserConfig:
+        """Size of the denoiser."""
+        return DenoiserConfig(
+            latent_channels=self.autoencoder.latent_channels,
+            rows=self.latent_size[0] * len(self.views),
+            columns=self.latent_size[1],
+            history=len(self.history_offsets),
+            horizon=self.horizon,
+            widths=self.widths,
+            blocks=self.blocks,
+            embedding=self.embedding,
+        )
+
+    def head(self, bins: int, highest: float) -> HeadConfig:
+        """Size of a head with ``bins`` over [0, highest]."""
+        return HeadConfig(
+            latent_channels=self.autoencoder.latent_channels,
+            latent_size=self.latent_size,
+            views=len(self.views),
+            horizon=self.horizon,
+            bins=bins,
+            highest=highest,
+            widths=self.head_widths,
+            embedding=self.head_embedding,
+        )
+
+
+TABLETOP = Preset(
+    name="tabletop",
+    loops=MappingProxyType(
+        {
+            "autoencoder": LoopConfig(batch=32, rate=1.5e-3, minutes=7, decay=1e-4, average=0.01),
+            "semantic": LoopConfig(batch=32, rate=2e-3, minutes=3, average=0.01),
+            "world-model": LoopConfig(batch=16, rate=1e-3, minutes=22),
+            "flow-map": LoopConfig(batch=24, rate=3e-4, minutes=6, average=0.01),
+            "heads": LoopConfig(batch=12, rate=1e-3, minutes=5, average=0.01),
+        }
+    ),
+)
+TINY = Preset(
+    name="tiny",
+    loops=MappingProxyType(
+        {
+            "autoencoder": LoopConfig(batch=4, rate=1e-3, steps=20),
+            "semantic": LoopConfig(batch=4, rate=1e-3, steps=20),
+            "world-model": LoopConfig(batch=4, rate=1e-3, steps=20),
+            "flow-map": LoopConfig(batch=6, rate=1e-3, steps=20),
+            "heads": LoopConfig(batch=2, rate=1e-3, steps=20),
+        }
+    ),
+    autoencoder=AutoencoderConfig(widths=(8, 16)),
+    widths=(16, 32),
+    blocks=1,
+    embedding=32,
+    head_widths=(8, 16, 16),
+    head_embedding=16,
+    semantic=SemanticConfig(width=16, features=8),
+)
+PRESETS = {preset.name: preset for preset in (TABLETOP, TINY)}
+"""``tabletop`` is the shipped bundle; ``tiny`` goes through all stages in seconds, to see that they run."""

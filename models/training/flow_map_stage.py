@@ -1,0 +1,46 @@
+"""Stage ``flow-map``: the diffusion model becomes a flow map, Algorithm 2."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.denoiser import FramesAsChannelsUNet
+from models.self_distillation import JumpTimes, psd_loss
+from models.training.loop import Draw
+from models.training.workshop import Workshop
+from models.training.world_model_stage import noisy_history, relative_errors
+
+
+class FlowMapStage:
+    """Starts from the weights of ``world-model``."""
+
+    name = "flow-map"
+
+    def __init__(self, workshop: Workshop) -> None:
+        self.clips, self.held_out = workshop.clips(workshop.training), workshop.clips(workshop.held_out)
+        denoiser = FramesAsChannelsUNet(workshop.preset.denoiser)
+        workshop.load("world-model", denoiser)
+        self.module = denoiser.requires_grad_(True).to(memory_format=torch.channels_last)
+        self.model = workshop.wrap(denoiser, workshop.report("world-model")["notes"]["change_scale"])
+
+    def loss(self, batch: int, draw: Draw) -> tuple[Tensor, dict[str, float]]:
+        """See `loop.Stage`."""
+        clips = self.clips.draw(batch, draw.rows)
+        clean = self.model.to_changes(clips.future, clips.history)
+        condition = self.model.condition(clips.history, clips.history_poses, clips.actions)
+        condition = condition.with_history(noisy_history(clips.history, draw.noise))
+        flow, distill = psd_loss(self.model.flow_map, clean, condition, JumpTimes(), draw.noise)
+        return flow + distill, {"flow": flow.item(), "distill": distill.item()}
+
+    def notes(self) -> dict[str, Any]:
+        """See `loop.Stage`."""
+        return {"clips": len(self.clips), "frames": len(self.clips.data)}
+
+    def metrics(self) -> dict[str, Any]:
+        """Held-out relative errors at 1, 2 and 4 steps, and of 20 steps of the instantaneous velocity."""
+        batch = self.held_out.spread(256)
+        figures = {f"{steps} step(s)": relative_errors(self.model, batch, steps) for steps in (1, 2, 4)}
+        return {**figures, "diffusion, 20 steps": relative_errors(self.model, batch, 20, teacher=True)}

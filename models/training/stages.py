@@ -1,0 +1,18 @@
+"""The trained stages by name."""
+
+from __future__ import annotations
+
+from models.training.loop import Stage
+from models.training.workshop import Workshop
+
+
+def make_stage(name: str, workshop: Workshop) -> Stage:
+    """Build a stage; it reads what the earlier ones left in the workshop."""
+    from models.training.autoencoder_stage import AutoencoderStage
+    from models.training.flow_map_stage import FlowMapStage
+    from models.training.heads_stage import HeadsStage
+    from models.training.semantic_stage import SemanticStage
+    from models.training.world_model_stage import WorldModelStage
+
+    kinds = (AutoencoderStage, SemanticStage, WorldModelStage, FlowMapStage, HeadsStage)
+    return {kind.name: kind for kind in kinds}[name](workshop)
