@@ -42,7 +42,9 @@ class PoseCurve:
         if (durations <= 0).any():
             raise ValueError("the waypoints' times must increase")
         self._rotations = Rotation.from_euler("xyz", self.poses[:, 3:6])
-        self._turns = (self._rotations[:-1].inv() * self._rotations[1:]).as_rotvec() if len(durations) else np.empty((0, 3))
+        self._turns = (
+            (self._rotations[:-1].inv() * self._rotations[1:]).as_rotvec() if len(durations) else np.empty((0, 3))
+        )
         self._velocities = _waypoint_rates(np.diff(self.poses[:, :3], axis=0), durations)
         # Angular velocities in the flange's frame: a segment's rotation vector is the same in both of its end frames.
         self._rates = _waypoint_rates(self._turns, durations)
@@ -72,7 +74,9 @@ class PoseCurve:
             fraction, b[:3] - a[:3], self._velocities[i] * duration, self._velocities[i + 1] * duration
         )
         turn = self._turns[i]
-        turned = _quintic(fraction, turn, self._rates[i] * duration, _as_vector_rate(turn, self._rates[i + 1]) * duration)
+        turned = _quintic(
+            fraction, turn, self._rates[i] * duration, _as_vector_rate(turn, self._rates[i + 1]) * duration
+        )
         euler = (self._rotations[i] * Rotation.from_rotvec(turned)).as_euler("xyz")
         gripper = a[6] + fraction * (b[6] - a[6])
         return np.concatenate([position, euler, [gripper]])
@@ -113,7 +117,7 @@ def _waypoint_rates(steps: np.ndarray, durations: np.ndarray) -> np.ndarray:
 
 
 def _quintic(s: float, change: np.ndarray, v0: np.ndarray, v1: np.ndarray) -> np.ndarray:
-    """Minimum-jerk polynomial from 0 to ``change`` at fraction ``s``, rates ``v0``, ``v1`` per unit s, no acceleration."""
+    """Minimum-jerk polynomial from 0 to ``change`` at fraction ``s``, rates ``v0`` and ``v1`` per unit of s."""
     s3 = s**3
     return (
         v0 * s
@@ -124,5 +128,5 @@ def _quintic(s: float, change: np.ndarray, v0: np.ndarray, v1: np.ndarray) -> np
 
 
 def _as_vector_rate(turn: np.ndarray, rate: np.ndarray) -> np.ndarray:
-    """Rate of the rotation vector at ``turn`` for the body angular velocity ``rate`` (inverse right Jacobian, 2nd order)."""
+    """Rate of the rotation vector at ``turn`` for a body rate ``rate`` (inverse right Jacobian, second order)."""
     return rate + np.cross(turn, rate) / 2 + np.cross(turn, np.cross(turn, rate)) / 12

@@ -129,7 +129,7 @@ class CommandedMotion:
             self._schedule = self.schedule.then(brake(time, *self.schedule.state(time), self.limits))
 
     def catch_up(self, time: float) -> Finding | None:
-        """Notice a tick that comes so late that the arm has begun its own braking tail: that is what is commanded now."""
+        """Notice a tick so late that the arm has begun its own braking tail: that is what is commanded now."""
         if self._sent is None or not self._strayed(self._sent, time):
             return None
         self._schedule, self._curve = self._sent, None
@@ -156,5 +156,7 @@ class CommandedMotion:
         inner = curve.times[(curve.times > now + AT_REST) & (curve.times < end - AT_REST)]
         times = np.concatenate([[now], inner, [end]] if end > now else [[now]])
         joints = [self.schedule.joints(time) for time in times]
-        poses = [np.append(self.kinematics.forward_pose(q), curve.pose(t)[6]) for q, t in zip(joints, times, strict=True)]
+        poses = [
+            np.append(self.kinematics.forward_pose(q), curve.pose(t)[6]) for q, t in zip(joints, times, strict=True)
+        ]
         return PoseCurve(times, np.array(poses))

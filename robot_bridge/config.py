@@ -1,4 +1,4 @@
-"""Every setting of the bridge: one frozen dataclass, checked as a whole, filled from the command line or ROS parameters.
+"""Every setting of the bridge: one frozen dataclass, checked as a whole, filled by command line or ROS parameters.
 
 The help text and the allowed range of a setting live in its field's metadata; `cli` makes its options and `parameters`
 makes the node's ROS parameters (with descriptors) from them, so the three never disagree.
@@ -58,12 +58,16 @@ class BridgeConfig:
     record: str = _text("", "directory for the run's record; empty: keep none")
     duration: float = _number(0.0, 0.0, 86400.0, "stop after this many seconds; 0: run until interrupted")
     seed: int = field(default=0, metadata={"help": "seed of the planner's random draws", "low": 0, "high": 2**31 - 1})
-    frames_wanted: bool = field(default=False, metadata={"help": "also ask for the imagined frames (always when recording)"})
+    frames_wanted: bool = field(
+        default=False, metadata={"help": "also ask for the imagined frames (always when recording)"}
+    )
 
     control_rate: float = _number(round(1 / CONTROL_PERIOD, 9), 5.0, 100.0, "commands per second")
     window: float = _number(0.2, 0.1, 0.5, "seconds of motion sent ahead; its braking tail comes on top")
     stop_time: float = _number(0.2, 0.05, 0.5, "seconds in which the arm can always be stopped; bounds its speed")
-    latency_margin: float = _number(0.25, 0.0, 5.0, "seconds added to the measured latency when asking for the next chunk")
+    latency_margin: float = _number(
+        0.25, 0.0, 5.0, "seconds added to the measured latency when asking for the next chunk"
+    )
     request_timeout: float = _number(30.0, 0.5, 600.0, "seconds after which a request is given up")
     retry_pause: float = _number(0.3, 0.0, 10.0, "seconds to wait after a refused or failed plan")
 
@@ -79,18 +83,24 @@ class BridgeConfig:
     workspace_slack: float = _number(0.05, 0.0, 0.3, "poses outside by less are moved inside, others refused")
     max_linear_speed: float = _number(0.25, 0.01, 1.0, "fastest flange motion between two waypoints, m/s")
     max_angular_speed: float = _number(1.0, 0.05, 3.0, "fastest flange rotation between two waypoints, rad/s")
-    max_step_excess: float = _number(3.0, 1.0, 10.0, "steps up to this many times too long are shortened, others refused")
+    max_step_excess: float = _number(
+        3.0, 1.0, 10.0, "steps up to this many times too long are shortened, others refused"
+    )
     max_first_distance: float = _number(0.12, 0.01, 0.5, "first waypoint's largest distance from the commanded pose, m")
     max_first_angle: float = _number(0.5, 0.05, 1.5, "first waypoint's largest angle from the commanded pose, rad")
     max_ik_position: float = _number(0.005, 1e-4, 0.05, "largest position residual of inverse kinematics, m")
     max_ik_rotation: float = _number(0.05, 1e-3, 0.5, "largest rotation residual of inverse kinematics, rad")
-    condition_slow: float = _number(17.0, 5.0, 1000.0, "condition number of the Jacobian above which the arm slows down")
+    condition_slow: float = _number(
+        17.0, 5.0, 1000.0, "condition number of the Jacobian above which the arm slows down"
+    )
     condition_stop: float = _number(30.0, 6.0, 2000.0, "condition number of the Jacobian at which it stops")
     joint_margin: float = _number(0.1, 0.0, 0.5, "distance kept from the joints' end stops")
     velocity_scale: float = _number(0.5, 0.02, 1.0, "share of the arm's velocity limits used")
     acceleration_scale: float = _number(0.5, 0.02, 1.0, "share of the arm's acceleration limits used")
     max_tracking_error: float = _number(0.25, 0.02, 1.0, "largest joint distance between commanded and measured arm")
-    anchor_tolerance: float = _number(0.05, 0.005, 0.5, "joint distance at rest above which the measured arm is taken over")
+    anchor_tolerance: float = _number(
+        0.05, 0.005, 0.5, "joint distance at rest above which the measured arm is taken over"
+    )
 
     gripper_close_above: float = _number(0.6, 0.05, 0.95, "the gripper closes when a plan's value rises above")
     gripper_open_below: float = _number(0.4, 0.05, 0.95, "the gripper opens when a plan's value falls below")
@@ -98,7 +108,9 @@ class BridgeConfig:
 
     def __post_init__(self) -> None:
         for item in fields(self):
-            object.__setattr__(self, item.name, _checked(item.name, getattr(self, item.name), item.default, item.metadata))
+            object.__setattr__(
+                self, item.name, _checked(item.name, getattr(self, item.name), item.default, item.metadata)
+            )
         try:
             franka(self.robot)
         except UnknownRobotError as error:
@@ -160,9 +172,11 @@ class BridgeConfig:
 
 def _checked(name: str, value: Any, default: Any, metadata: Mapping[str, Any]) -> Any:
     """``value`` in the type of ``default``, within the range of ``metadata``."""
-    if isinstance(default, bool) or isinstance(default, str):
+    if isinstance(default, (bool, str)):
         if not isinstance(value, type(default)):
-            raise ConfigError(name, f"must be {'true or false' if isinstance(default, bool) else 'text'}, got {value!r}")
+            raise ConfigError(
+                name, f"must be {'true or false' if isinstance(default, bool) else 'text'}, got {value!r}"
+            )
         return value
     if isinstance(default, tuple):
         if isinstance(value, str) or not hasattr(value, "__iter__"):

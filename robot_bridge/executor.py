@@ -30,6 +30,9 @@ from robot_bridge.requests import Latency, Pending, committed_frames
 from robot_bridge.synchroniser import JointSample
 
 CLOCK_SET_BACK = 0.5
+COMPLAINT_AFTER = 0.5
+"""Seconds that observations must be unfit before it is said: sensors start one after another."""
+
 SETTLED = 0.4
 """Seconds at rest after which the measured arm should be where it was commanded."""
 
@@ -70,8 +73,8 @@ class Executor:
     """Follows plans with a real arm, or in a dry run shadows an arm that others move.
 
     In a dry run nothing is executed, so nothing is committed: each plan starts from the measured arm at its
-    observation, and its whole commanded motion is computed, guarded and returned (for the record) as it would have been.
-    One plan is asked for per horizon.
+    observation, and its whole commanded motion is computed, guarded and returned (for the record) as it would have
+    been. One plan is asked for per horizon.
 
     Attributes:
         rejected: Reason code -> how often observations, plans or commands were refused.
@@ -120,7 +123,8 @@ class Executor:
         self._requests = 0
         self._not_before = -np.inf
         self._shadow_from = -np.inf
-        self._complaint: Reason | None = None
+        self._complaint: tuple[Reason, float] | None = None
+        self._complained = False
         self._hold_reason = Reason.NO_PLAN
         self._instruction = config.instruction
         self._new_instruction = False
@@ -135,6 +139,11 @@ class Executor:
     def at_rest(self) -> bool:
         """The commanded arm stood still at the last tick."""
         return not self.motion.moving(self._last_tick)
+
+    @property
+    def stopped(self) -> bool:
+        """A stop has taken effect."""
+        return self.state is State.STOPPED
 
     @property
     def instruction(self) -> str:
@@ -286,7 +295,7 @@ class Executor:
             self._send(now, spec, observation, committed)
 
     def _look(self, now: float) -> Observation | None:
-        """A fresh observation, or None after saying once what is wrong with it."""
+        """A fresh observation, or None; what is wrong with it is said once, when it lasts."""
         finding = self._observations.check(self.senser.senses(now))
         if finding is None:
             try:
@@ -294,10 +303,12 @@ class Executor:
             except HistoryError as error:
                 finding = Finding(Reason(error.reason), str(error))
             else:
-                self._complaint = None
+                self._complaint, self._complained = None, False
                 return observation
-        if finding.reason is not self._complaint:
-            self._complaint = finding.reason
+        if self._complaint is None or self._complaint[0] is not finding.reason:
+            self._complaint, self._complained = (finding.reason, now), False
+        if not self._complained and now - self._complaint[1] >= COMPLAINT_AFTER:
+            self._complained = True
             self._reject(now, finding)
         return None
 

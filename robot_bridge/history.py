@@ -98,7 +98,9 @@ class History:
             HistoryError: There is no frame yet, or the cameras were interrupted (reason ``history_gap``).
         """
         if not self._frames:
-            raise HistoryError(Reason.HISTORY_SHORT, "no synchronised frames yet: all cameras and the joints must publish")
+            raise HistoryError(
+                Reason.HISTORY_SHORT, "no synchronised frames yet: all cameras and the joints must publish"
+            )
         period = self.spec.frame_period
         chosen: list[Frame] = []
         stamps: list[float] = []
@@ -109,7 +111,7 @@ class History:
             if abs(frame.stamp - wanted) > period / 2 and not before_first:
                 raise HistoryError(
                     Reason.HISTORY_GAP,
-                    f"no frame within {period / 2:.2f} s of {wanted:.3f} s (offset {offset}); nearest is {frame.stamp:.3f} s",
+                    f"no frame within {period / 2:.2f} s of {wanted:.3f} s (offset {offset}), but at {frame.stamp:.3f}",
                 )
             chosen.append(frame)
             stamps.append(min(wanted, frame.stamp) if before_first else frame.stamp)

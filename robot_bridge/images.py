@@ -45,7 +45,9 @@ def image_to_rgb(message: Any) -> np.ndarray:
         return _rare_encoding(message)
     channels, conversion = _ENCODINGS[message.encoding]
     if step < width * channels:
-        raise ImageError(f"{message.encoding} rows of {width} pixels need {width * channels} bytes, the step says {step}")
+        raise ImageError(
+            f"{message.encoding} rows of {width} pixels need {width * channels} bytes, the step says {step}"
+        )
     data = np.frombuffer(message.data, np.uint8)
     if data.size < step * height:
         raise ImageError(f"the image is cut off: {data.size} bytes where {height} rows of {step} need {step * height}")

@@ -49,12 +49,16 @@ class Perception:
     def add_image(self, camera: str, stamp: float, image: np.ndarray) -> Reason | None:
         """Take an RGB frame ``(H, W, 3)``; returns why it was refused, or None."""
         with self._lock:
-            return self._synchroniser.add_image(camera, stamp, image) or self._take_sets()
+            refused = self._synchroniser.add_image(camera, stamp, image)
+            self._take_sets()
+            return refused
 
     def add_joints(self, sample: JointSample) -> Reason | None:
         """Take a joint state; returns why it was refused, or None."""
         with self._lock:
-            return self._synchroniser.add_joints(sample) or self._take_sets()
+            refused = self._synchroniser.add_joints(sample)
+            self._take_sets()
+            return refused
 
     def _take_sets(self) -> None:
         sensors = self._synchroniser.take()

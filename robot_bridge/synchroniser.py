@@ -140,9 +140,7 @@ class Synchroniser:
 
     def camera_ages(self, now: float) -> dict[str, float]:
         """Camera role -> seconds since its newest frame's stamp; infinite where none came yet."""
-        return {
-            name: now - stream.stamps[-1] if stream.stamps else math.inf for name, stream in self.images.items()
-        }
+        return {name: now - stream.stamps[-1] if stream.stamps else math.inf for name, stream in self.images.items()}
 
     def take(self) -> SensorSet | None:
         """The newest complete set that was not taken before, or None. Older incomplete frames are given up."""

@@ -15,6 +15,9 @@ from robot_bridge.limits import JointLimits
 AT_REST = 1e-6
 """Joint speeds below this, rad/s, count as rest, and times closer than this, s, as the same."""
 
+NEAREST = 0.005
+"""Seconds between two points of a message, at least."""
+
 MEMORY = 3.0
 """Seconds of past motion remembered: where the arm was commanded to be when an observation was made."""
 
@@ -70,22 +73,27 @@ class Schedule:
         )
 
     def window(self, time: float, length: float, limits: JointLimits) -> Schedule:
-        """What to send at ``time``: the state now, the nodes of the next ``length`` seconds, and a braking tail.
+        """What to send at ``time``: the state now, the nodes of the next ``length`` seconds, a braking tail, a rest.
 
-        The arm that gets nothing more comes to rest by itself at the end of it.
+        The arm that gets nothing more comes to rest by itself at the end of it. The rest is one more period, so that a
+        controller that gets the message a little late does not find that it is over.
         """
+        # Two points a hair apart would make accelerations of rounding errors: begin with a node that is about to come.
+        coming = self.times[(self.times > time) & (self.times < time + NEAREST)]
+        time = float(coming[0]) if len(coming) else time
         q, v = self.state(time)
-        ahead = (self.times > time + AT_REST) & (self.times <= time + length)
+        ahead = (self.times > time) & (self.times <= time + length)
         head = Schedule(
             np.concatenate([[time], self.times[ahead]]),
             np.concatenate([[q], self.positions[ahead]]),
             np.concatenate([[v], self.velocities[ahead]]),
         )
         tail = brake(float(head.times[-1]), head.positions[-1], head.velocities[-1], limits)
+        rest = Schedule.resting(tail.end + limits.period, tail.positions[-1])
         return Schedule(
-            np.concatenate([head.times, tail.times[1:]]),
-            np.concatenate([head.positions, tail.positions[1:]]),
-            np.concatenate([head.velocities, tail.velocities[1:]]),
+            np.concatenate([head.times, tail.times[1:], rest.times]),
+            np.concatenate([head.positions, tail.positions[1:], rest.positions]),
+            np.concatenate([head.velocities, tail.velocities[1:], rest.velocities]),
         )
 
 
@@ -158,8 +166,8 @@ def _allowed(q: np.ndarray, v: np.ndarray, wanted: np.ndarray, limits: JointLimi
 def _approach(room: np.ndarray, v: np.ndarray, limits: JointLimits) -> np.ndarray:
     """Largest speed after one period from which braking still ends within ``room``.
 
-    Braking in steps from speed u takes at most u^2 / 2a + u dt / 2. With this period's travel (v + u) dt / 2 the largest
-    u solves u^2 / 2a + u dt + v dt / 2 = room.
+    Braking in steps from speed u takes at most u^2 / 2a + u dt / 2. With this period's travel (v + u) dt / 2 the
+    largest u solves u^2 / 2a + u dt + v dt / 2 = room.
     """
     a, dt = limits.acceleration, limits.period
     left = np.maximum(room - v * dt / 2, 0.0)

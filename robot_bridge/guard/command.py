@@ -18,7 +18,7 @@ ROUNDING = 1e-6
 
 
 class CommandGate:
-    """Every message: inside position, velocity and acceleration limits, continuous with the last one, ending at rest."""
+    """Every message: within position, velocity and acceleration limits, continuing the last one, ending at rest."""
 
     def __init__(self, arm: Franka, limits: JointLimits) -> None:
         self.names = arm.joint_names
@@ -57,8 +57,8 @@ class CommandGate:
         slope = np.diff(message.positions, axis=0) / steps
         v0, v1 = message.velocities[:-1], message.velocities[1:]
         ends = np.stack([6 * slope - 4 * v0 - 2 * v1, 2 * v0 + 4 * v1 - 6 * slope]) / steps
-        # A point a few microseconds after the one before amplifies rounding: the absolute term covers that.
-        allowed = self.limits.acceleration * (1 + 1e-3) + 1e-9 / steps**2
+        # Times since 1970 are exact to 2e-7 s only; close points amplify that, and the last term covers it.
+        allowed = self.limits.acceleration * (1 + 1e-3) + 2e-6 / steps**2
         return self._worst((np.abs(ends) - allowed).max(axis=(0, 1)), Reason.COMMAND_ACCELERATION, "rad/s^2 too much")
 
     def _brake(self, message: Schedule) -> Finding | None:

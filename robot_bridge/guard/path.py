@@ -43,7 +43,7 @@ class Residual:
         if now.position_error > self.metres or now.rotation_error > self.radians:
             return Finding(
                 Reason.IK_RESIDUAL,
-                f"the arm cannot reach the pose: {now.position_error * 1e3:.1f} mm and {now.rotation_error:.3f} rad remain",
+                f"the arm misses the pose by {now.position_error * 1e3:.1f} mm and {now.rotation_error:.3f} rad",
             )
         return None
 

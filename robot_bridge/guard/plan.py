@@ -96,7 +96,7 @@ class Matching:
         if plan.observation_stamp != expected.observation_stamp:
             return Finding(
                 Reason.PLAN_MISMATCHED,
-                f"answers the observation of {plan.observation_stamp:.3f} s, asked was {expected.observation_stamp:.3f} s",
+                f"answers the observation at {plan.observation_stamp:.3f} s, not at {expected.observation_stamp:.3f} s",
             )
         horizon, period = expected.spec.horizon, expected.spec.frame_period
         if proposal.poses.shape != (horizon, POSE_SIZE) or proposal.times.shape != (horizon,):

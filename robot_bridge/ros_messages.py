@@ -1,0 +1,45 @@
+"""The bridge's commands as ROS messages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from builtin_interfaces.msg import Duration, Time
+from std_msgs.msg import Float64MultiArray
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+from robot_bridge.trajectory import Schedule
+from robot_model.gripper import to_radians
+
+NANO = 1_000_000_000
+
+
+def seconds(stamp: Any) -> float:
+    """A builtin_interfaces/Time in seconds."""
+    return stamp.sec + stamp.nanosec * 1e-9
+
+
+def trajectory_message(message: Schedule, joint_names: Sequence[str]) -> JointTrajectory:
+    """Positions and velocities for a joint trajectory controller, stamped with the time they begin at.
+
+    The first node is where the arm is being commanded already, so the points begin with the second.
+    """
+    begin = round(float(message.times[0]) * NANO)
+    trajectory = JointTrajectory(joint_names=list(joint_names))
+    trajectory.header.stamp = Time(sec=begin // NANO, nanosec=begin % NANO)
+    for time, q, v in zip(message.times[1:], message.positions[1:], message.velocities[1:], strict=True):
+        after = round(float(time) * NANO) - begin
+        trajectory.points.append(
+            JointTrajectoryPoint(
+                positions=q.tolist(),
+                velocities=v.tolist(),
+                time_from_start=Duration(sec=after // NANO, nanosec=after % NANO),
+            )
+        )
+    return trajectory
+
+
+def gripper_message(value: float) -> Float64MultiArray:
+    """The knuckle angle for a gripper value (0 open .. 1 closed)."""
+    return Float64MultiArray(data=[float(to_radians(value))])
