@@ -125,7 +125,7 @@ class PlanServer:
         io, worker = self._threads
         if self._mailbox.put(None) and io.is_alive() and io is not threading.current_thread():
             io.join()
-        if worker.is_alive() and worker is not threading.current_thread():
+        if worker.is_alive() and worker is not threading.current_thread() and not self._context.closed:
             worker.join(timeout)
         self._end_sockets()
 
