@@ -27,6 +27,7 @@ OPTIONAL = {
 }
 COMMANDED_POSE = "/recorded/commanded_pose"
 """geometry_msgs/PoseStamped: what the operator commanded when the episode was recorded."""
+ROBOTS = ("panda", "fr3")
 _STAMPED = ("sensor_msgs/", "geometry_msgs/msg/PoseStamped", "trajectory_msgs/msg/JointTrajectory")
 
 
@@ -39,8 +40,8 @@ class Problem:
     """Something wrong with a bag.
 
     Attributes:
-        kind: ``truncated``, ``missing_topic``, ``wrong_type``, ``out_of_order``, ``undecodable``, ``clock`` or
-            ``no_instruction``.
+        kind: ``truncated``, ``missing_topic``, ``wrong_type``, ``wrong_joints``, ``out_of_order``, ``undecodable``,
+            ``clock`` or ``no_instruction``.
         text: What was found, where, and what to do.
         damage: The recording itself is faulty (as opposed to: something optional is not in it).
     """
@@ -100,7 +101,8 @@ class Bag:
     Attributes:
         path: As given.
         topics: `Topic` by name.
-        problems: What is wrong, most serious first.
+        problems: What is wrong.
+        joint_names: Every name in the recorded joint states.
 
     Raises:
         BagError: There is nothing readable at the path.
@@ -110,6 +112,7 @@ class Bag:
         self.path = path
         self.topics: dict[str, Topic] = {}
         self.problems: list[Problem] = []
+        self.joint_names: set[str] = set()
         self._salvaged: list[Path] | None = None
         self._opened = _target(path, self.problems)
         try:
@@ -132,9 +135,24 @@ class Bag:
         return any(problem.damage for problem in self.problems)
 
     @property
+    def robot(self) -> str | None:
+        """``panda`` or ``fr3`` by the names of the recorded joints, None where they are neither."""
+        return next((robot for robot in ROBOTS if {f"{robot}_joint{i}" for i in range(1, 8)} <= self.joint_names), None)
+
+    @property
     def plannable(self) -> bool:
-        """Whether every topic needed for planning is there with the right type."""
-        return all(name in self.topics and self.topics[name].type == kind for name, kind in NEEDED.items())
+        """Whether every topic needed for planning is there with the right type and the arm is known."""
+        return self.robot is not None and all(
+            name in self.topics and self.topics[name].count and self.topics[name].type == kind
+            for name, kind in NEEDED.items()
+        )
+
+    def instructions(self) -> list[str]:
+        """The recorded tasks, in order, without empty ones."""
+        if self.topics.get(ros_names.INSTRUCTION, Topic("", "")).type != STRING:
+            return []
+        said = [decode(message) for message in self.messages([ros_names.INSTRUCTION])]
+        return [text.data.strip() for text in said if text is not None and text.data.strip()]
 
     def messages(self, topics: Collection[str] | None = None) -> Iterator[Recorded]:
         """Messages in order of receipt (file order where the index is lost), stopping where the file is damaged."""
@@ -176,8 +194,11 @@ class Bag:
                 topic.backwards += stamp < topic.newest_stamp
                 topic.newest_stamp = max(topic.newest_stamp, stamp)
                 topic.lags.append((message.log_time - stamp) / 1e9)
-            if NEEDED.get(message.topic) == message.type and decode(message) is None:
-                topic.undecodable += 1
+            if NEEDED.get(message.topic) == message.type:
+                decoded = decode(message)
+                topic.undecodable += decoded is None
+                if decoded is not None and message.type == JOINT_STATE:
+                    self.joint_names.update(decoded.name)
 
     def _fall_back(self, error: Exception) -> None:
         """Read the storage files from the front after the normal reader has given up."""
@@ -215,6 +236,13 @@ class Bag:
         for topic in self.topics.values():
             if topic.name in NEEDED:
                 self._judge_stamps(topic)
+        states = self.topics.get(ros_names.JOINT_STATES)
+        if self.robot is None and states is not None and states.count and states.type == JOINT_STATE:
+            text = (
+                f"{states.name} names the joints {', '.join(sorted(self.joint_names)[:8]) or '(none)'}; the bridge "
+                f"knows {' and '.join(f'{robot}_joint1..7' for robot in ROBOTS)}."
+            )
+            self.problems.append(Problem("wrong_joints", text))
 
     def _judge_stamps(self, topic: Topic) -> None:
         if topic.undecodable:
@@ -222,8 +250,8 @@ class Bag:
             self.problems.append(Problem("undecodable", text))
         if topic.backwards:
             text = (
-                f"{topic.name}: {topic.backwards} of {topic.count} header stamps run backwards; these messages are "
-                "skipped. Was the recording's clock set back, or were two publishers on this topic?"
+                f"{topic.name}: {topic.backwards} of {topic.count} header stamps run backwards; the bridge refuses "
+                "them. Was the recording's clock set back, or were two publishers on this topic?"
             )
             self.problems.append(Problem("out_of_order", text))
         lag = sorted(topic.lags)[len(topic.lags) // 2] if topic.lags else 0.0

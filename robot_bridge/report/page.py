@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from html import escape
 from importlib import resources
 from pathlib import Path
@@ -34,7 +35,8 @@ def build_page(run: Run, summary: Mapping[str, Any], video: Path | None) -> str:
         strips=_strips(run),
         curves=_curves(run, scores),
         plans=_plans(run),
-        events=_section("What else happened", "", tables.events(run)),
+        events=_section("What else happened", "", tables.events(run))
+        + _section("The recording", "", tables.bag(summary)),
         foot=_foot(run),
     )
 
@@ -44,7 +46,8 @@ def _subtitle(run: Run) -> str:
     parts = ["Replay of a recording, nothing was sent to a robot" if run.meta.get("mode") == "dry_run" else "Live run"]
     parts += [f"{run.meta['robot']} arm"] if run.meta.get("robot") else []
     parts += [f"model {spec['model_name']} ({str(spec.get('model_hash', ''))[:8]})"] if spec.get("model_name") else []
-    parts += [str(run.meta["started"])] if run.meta.get("started") else []
+    if isinstance(run.meta.get("started"), (int, float)):
+        parts.append(datetime.fromtimestamp(run.meta["started"]).strftime("%Y-%m-%d %H:%M"))
     return "  ·  ".join(parts)
 
 

@@ -64,6 +64,7 @@ def latency(run: Run) -> str:
         )  # fmt: skip
         left.set_xlabel("round trip [ms]")
         left.set_ylabel("plans")
+        left.yaxis.get_major_locator().set_params(integer=True)
         stages = [stage for stage in STAGES if any(stage in timing for timing in timings)]
         medians = [float(np.median([timing.get(stage, 0.0) for timing in timings])) for stage in stages]
         right.barh(stages[::-1], medians[::-1], color=BLUE, alpha=0.85)
@@ -77,12 +78,14 @@ def latency(run: Run) -> str:
 
 def motion(run: Run) -> str:
     """Flange position and gripper over time: commanded, measured, and what an operator had commanded."""
+    dry = run.meta.get("mode") == "dry_run"
     lines = [
         (run.recorded, GREY, "operator's command" if run.recorded.t.size else "", 1.0),
-        (run.measured, ORANGE, "recorded motion" if run.meta.get("mode") == "dry_run" else "measured", 1.6),
+        (run.measured, ORANGE, "recorded motion" if dry else "measured", 1.6),
         (run.commanded, BLUE, "commanded by VidPlan", 1.2),
     ]
     lines = [line for line in lines if line[0].t.size]
+    starts = np.array([plan["observation_stamp"] for plan in run.plans if dry and "observation_stamp" in plan]).round(3)
     if not lines:
         return ""
 
@@ -98,7 +101,9 @@ def motion(run: Run) -> str:
         axes[0].legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
 
     def _broken_line(axis: Axes, series: Series, column: int, **style: Any) -> None:
-        gaps = np.flatnonzero(np.diff(series.t) > 1.0) + 1
+        # A dry run's commands start afresh from the measured arm with every plan: lift the pen there, and at pauses.
+        steps, afresh = np.diff(series.t), np.isin(series.t[1:].round(3), starts)
+        gaps = np.flatnonzero((steps > 1.0) | (steps < 0.0) | afresh) + 1
         t, y = np.insert(series.t - run.start, gaps, np.nan), np.insert(series.pose[:, column], gaps, np.nan)
         axis.plot(t, y, **style)
 

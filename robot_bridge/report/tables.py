@@ -78,7 +78,8 @@ def events(run: Run) -> str:
         if event.get("event") in QUIET_EVENTS:
             continue
         what = str(event.get("event", "?"))
-        why = " - ".join(str(event[key]) for key in ("reason", "detail", "message") if event.get(key))
+        said = [str(event.get("reason") or "").replace("_", " "), str(event.get("detail") or "")]
+        why = ": ".join(filter(None, said))
         if rows and rows[-1][1:3] == [what, why]:
             rows[-1][3] += 1
         else:
@@ -94,6 +95,18 @@ def _event(run: Run, time: float | None, what: str, why: str, count: int) -> str
     return f"<tr><td>{when}</td><td{bad}>{escape(what.replace('_', ' '))}</td><td>{escape(why)}{times}</td></tr>"
 
 
+def bag(summary: Mapping[str, Any]) -> str:
+    """What a replayed bag holds, empty text for a live run."""
+    topics = (summary.get("bag") or {}).get("topics") or {}
+    rows = "".join(
+        f"<tr><th>{escape(name)}</th><td>{escape(topic['type'])}</td><td>{topic['count']}</td>"
+        f"<td>{_hertz(topic['hz'])}</td></tr>"
+        for name, topic in topics.items()
+    )
+    head = "<tr><th>topic</th><th>type</th><th>messages</th><th>rate</th></tr>"
+    return f'<table class="numbers">{head}{rows}</table>' if rows else ""
+
+
 def bullet_list(items: Iterable[str]) -> str:
     """An HTML list, empty text for no items."""
     lines = "".join(f"<li>{escape(item)}</li>" for item in items)
@@ -106,3 +119,7 @@ def _ms(value: Any) -> str:
 
 def _number(value: Any) -> str:
     return "-" if value is None else f"{float(value):.3f}"
+
+
+def _hertz(rate: float) -> str:
+    return f"{rate:.1f} Hz" if rate else ""
