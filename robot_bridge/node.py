@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import rclpy
+from rclpy.clock import Clock, ClockType
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
@@ -131,7 +132,9 @@ class BridgeNode:
         self._gripper = (
             None if config.dry_run else control.create_publisher(Float64MultiArray, config.gripper_command_topic, 1)
         )
-        control.create_timer(config.control_period, self._tick)
+        # A player of recordings stops its clock while a plan is being made, so a dry run ticks by the wall clock.
+        clock = Clock(clock_type=ClockType.STEADY_TIME) if config.dry_run else None
+        control.create_timer(config.control_period, self._tick, clock=clock)
 
     def start(self) -> None:
         """Connect to the planner and begin to tick.

@@ -17,8 +17,7 @@ class Latency:
     """From asking to having a plan, in seconds of the robot's clock: the slowest of the last few."""
 
     def __init__(self, first_guess: float) -> None:
-        self._recent: deque[float] = deque(maxlen=REMEMBERED)
-        self._first_guess = first_guess
+        self._recent: deque[float] = deque([first_guess], maxlen=REMEMBERED)
 
     def add(self, seconds: float) -> None:
         """Count one more plan."""
@@ -27,7 +26,7 @@ class Latency:
     @property
     def seconds(self) -> float:
         """What to expect."""
-        return max(self._recent, default=self._first_guess)
+        return max(self._recent)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from robot_bridge.config import BridgeConfig
 from robot_bridge.guard.reasons import Finding, Reason
 
-FUTURE = 0.1
+FUTURE = 0.25
 """Seconds a stamp may lie ahead of the robot's clock: clock messages and sensor messages travel separately."""
 
 
