@@ -21,7 +21,7 @@ class AutoencoderStage:
     def __init__(self, workshop: Workshop) -> None:
         self.data, self.held_out = workshop.training, workshop.held_out
         torch.manual_seed(workshop.preset.loops[self.name].seed)
-        self.module = Autoencoder(workshop.preset.autoencoder).to(memory_format=torch.channels_last)
+        self.module = Autoencoder(workshop.preset.autoencoder)
 
     def loss(self, batch: int, draw: Draw) -> tuple[Tensor, dict[str, float]]:
         """See `loop.Stage`."""

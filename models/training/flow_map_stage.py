@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from models.denoiser import FramesAsChannelsUNet
@@ -23,7 +22,7 @@ class FlowMapStage:
         self.clips, self.held_out = workshop.clips(workshop.training), workshop.clips(workshop.held_out)
         denoiser = FramesAsChannelsUNet(workshop.preset.denoiser)
         workshop.load("world-model", denoiser)
-        self.module = denoiser.requires_grad_(True).to(memory_format=torch.channels_last)
+        self.module = denoiser.requires_grad_(True)
         self.model = workshop.wrap(denoiser, workshop.report("world-model")["notes"]["change_scale"])
 
     def loss(self, batch: int, draw: Draw) -> tuple[Tensor, dict[str, float]]:

@@ -31,7 +31,7 @@ def cache_latents(autoencoder: Autoencoder, weights: str, data: Dataset, folder:
     done = 0
     if file.exists() and index.exists() and json.loads(index.read_text()).get("weights") == weights:
         done = min(json.loads(index.read_text())["frames"], len(data))
-    with open(file, "ab") as stream, torch.inference_mode():
+    with open(file, "ab") as stream, torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         stream.truncate(done * 2 * int(np.prod(shape)))
         for start in tqdm(range(done, len(data), CHUNK), f"encode {data.split}", unit="chunk"):
             images = torch.from_numpy(data.frames[start : start + CHUNK])[None]

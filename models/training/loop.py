@@ -40,8 +40,15 @@ class Draw:
 class Stage(Protocol):
     """What a stage brings."""
 
-    name: str
-    module: nn.Module
+    @property
+    def name(self) -> str:
+        """Its name, which its files carry."""
+        ...
+
+    @property
+    def module(self) -> nn.Module:
+        """What is trained."""
+        ...
 
     def loss(self, batch: int, draw: Draw) -> tuple[Tensor, dict[str, float]]:
         """Loss of one step, and figures to show."""
@@ -122,6 +129,7 @@ class _Run:
         self.stage, self.config, self.checkpoint = stage, config, checkpoint
         self.average = copy.deepcopy(stage.module)
         self.parameters = [p for p in stage.module.parameters() if p.requires_grad]
+        self.averaged = [p for p in self.average.parameters() if p.requires_grad]
         self.optimiser = torch.optim.AdamW(
             self.parameters, config.rate, betas=(0.9, 0.99), weight_decay=config.decay, fused=True
         )
@@ -147,8 +155,8 @@ class _Run:
         self.step += 1
         share = max(config.average, 1 / (1 + self.step))
         with torch.no_grad():
-            averaged = [p for p in self.average.parameters() if p.requires_grad]
-            torch._foreach_lerp_(averaged, self.parameters, share)
+            for averaged, parameter in zip(self.averaged, self.parameters, strict=True):
+                averaged.lerp_(parameter, share)
         for key, value in {"loss": loss.item(), **figures}.items():
             self.shown[key] = 0.98 * self.shown.get(key, value) + 0.02 * value
         self.seconds += time.monotonic() - began

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from models.training.loop import Stage
 from models.training.workshop import Workshop
 
@@ -14,5 +16,12 @@ def make_stage(name: str, workshop: Workshop) -> Stage:
     from models.training.semantic_stage import SemanticStage
     from models.training.world_model_stage import WorldModelStage
 
-    kinds = (AutoencoderStage, SemanticStage, WorldModelStage, FlowMapStage, HeadsStage)
-    return {kind.name: kind for kind in kinds}[name](workshop)
+    kinds: tuple[Callable[[Workshop], Stage], ...] = (
+        AutoencoderStage,
+        SemanticStage,
+        WorldModelStage,
+        FlowMapStage,
+        HeadsStage,
+    )
+    names = ("autoencoder", "semantic", "world-model", "flow-map", "heads")
+    return dict(zip(names, kinds, strict=True))[name](workshop)

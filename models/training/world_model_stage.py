@@ -28,7 +28,7 @@ class WorldModelStage:
         self.clips, self.held_out = workshop.clips(workshop.training), workshop.clips(workshop.held_out)
         self.scale = change_scale(self.clips)
         torch.manual_seed(workshop.preset.loops[self.name].seed)
-        denoiser = FramesAsChannelsUNet(workshop.preset.denoiser).to(memory_format=torch.channels_last)
+        denoiser = FramesAsChannelsUNet(workshop.preset.denoiser)
         denoiser.second_time.requires_grad_(False)  # a diffusion model has one time
         self.module = denoiser
         self.model = workshop.wrap(denoiser, self.scale)
@@ -72,7 +72,9 @@ def relative_errors(model: VideoModel, batch: Batch, steps: int, teacher: bool =
     model.eval()
     noise = model.initial_noise(batch.history, torch.Generator().manual_seed(1))
     swapped = swap_actions(batch)
-    errors, other, baseline = [], [], []
+    errors: list[Tensor] = []
+    other: list[Tensor] = []
+    baseline: list[Tensor] = []
     for part in torch.arange(len(batch.rows)).split(32):
         for actions, into in ((batch.actions, errors), (swapped, other)):
             imagined = model.imagine(

@@ -1,0 +1,115 @@
+"""Stage ``heads``: uncertainty and value heads on what the finished flow map imagines, which stays as it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.interfaces import Imagined
+from models.metrics import uncertainty_figures, value_figures
+from models.training.clips import Batch
+from models.training.loop import Draw
+from models.training.outcomes import Outcomes, read_outcomes
+from models.training.workshop import Workshop
+from models.uncertainty import UncertaintyHead
+from models.value import ValueHead, discounted_return
+
+STEPS = (1, 1, 1, 2)
+"""Flow map steps to learn from, drawn evenly."""
+REAL_SHARE = 0.25
+"""Share of steps in which the value head sees the real future instead of the imagined one."""
+ERROR_BINS, RETURN_BINS = 30, 20
+TARGET_SHARE = 0.6
+"""Share of rows asked about the instructed object; the others ask about any object on the table."""
+
+
+class HeadsStage:
+    """See the module's docstring."""
+
+    name = "heads"
+
+    def __init__(self, workshop: Workshop) -> None:
+        preset = workshop.preset
+        self.gamma = preset.gamma
+        self.clips, self.held_out = workshop.clips(workshop.training), workshop.clips(workshop.held_out)
+        self.outcomes, self.held_out_outcomes = read_outcomes(workshop.training), read_outcomes(workshop.held_out)
+        self.model, self.semantic = workshop.video_model("flow-map").eval(), workshop.semantic()
+        self.highest = self._error_range()
+        torch.manual_seed(preset.loops[self.name].seed)
+        conditioner = self.model.conditioner
+        self.uncertainty = UncertaintyHead(preset.head(ERROR_BINS, self.highest), conditioner)
+        self.value = ValueHead(preset.head(RETURN_BINS, 1.0), conditioner)
+        self.module = nn.ModuleDict({"uncertainty": self.uncertainty, "value": self.value})
+
+    def loss(self, batch: int, draw: Draw) -> tuple[Tensor, dict[str, float]]:
+        """See `loop.Stage`."""
+        clips = self.clips.draw(batch, draw.rows)
+        imagined = self._imagine(clips, int(draw.rows.choice(STEPS)), draw.noise)
+        maps = batch * clips.actions.shape[1] * self.model.views
+        some = torch.from_numpy(draw.rows.choice(maps, size=max(1, maps // 3), replace=False))
+        uncertainty = self.uncertainty.loss(imagined, clips.future, some)
+
+        seen = imagined
+        if draw.rows.random() < REAL_SHARE:
+            seen = Imagined(clips.future, clips.history, clips.history_poses, clips.actions)
+        asked = ask(self.outcomes, clips.rows, draw.rows)
+        relevance = self._relevance(seen.latents, [self.outcomes.phrases[index] for index in asked])
+        value = self.value.loss(seen, relevance, self._returns(self.outcomes, clips, asked))
+        return uncertainty + value, {"uncertainty": uncertainty.item(), "value": value.item()}
+
+    def notes(self) -> dict[str, Any]:
+        """See `loop.Stage`."""
+        return {"error_range": self.highest, "error_bins": ERROR_BINS, "return_bins": RETURN_BINS, "gamma": self.gamma}
+
+    @torch.no_grad()
+    def metrics(self) -> dict[str, Any]:
+        """Calibration of both heads on held-out clips at one step."""
+        clips = self.held_out.spread(128)
+        imagined = self._imagine(clips, 1, torch.Generator().manual_seed(3))
+        asked = ask(self.held_out_outcomes, clips.rows, np.random.default_rng(3))
+        relevance = self._relevance(imagined.latents, [self.held_out_outcomes.phrases[index] for index in asked])
+        probabilities = self.value(imagined, relevance)
+        returns = self._returns(self.held_out_outcomes, clips, asked)
+        return {
+            "uncertainty": uncertainty_figures(self.uncertainty, imagined, clips.future),
+            "value": value_figures(self.value, probabilities, returns),
+        }
+
+    @torch.no_grad()
+    def _imagine(self, clips: Batch, steps: int, noise: torch.Generator) -> Imagined:
+        return self.model.imagine(clips.history, clips.history_poses, clips.actions, steps=steps, generator=noise)
+
+    @torch.no_grad()
+    def _relevance(self, latents: Tensor, phrases: list[str]) -> Tensor:
+        names = sorted(set(phrases))
+        scores = self.semantic.logits(latents, names).float().sigmoid()
+        return scores[torch.arange(len(phrases)), torch.tensor([names.index(phrase) for phrase in phrases])]
+
+    def _returns(self, outcomes: Outcomes, clips: Batch, asked: np.ndarray) -> Tensor:
+        episodes = outcomes.episode_of[clips.rows]
+        frames = clips.rows[:, None] + np.arange(1, clips.actions.shape[1] + 1)
+        remaining = torch.from_numpy(outcomes.ends[episodes][:, None] - 1 - frames).float()
+        success = torch.from_numpy(outcomes.done[episodes, asked]).float()[:, None]
+        return discounted_return(success, remaining, self.gamma)
+
+    def _error_range(self) -> float:
+        clips = self.clips.spread(192)
+        imagined = self._imagine(clips, 1, torch.Generator().manual_seed(2))
+        errors = (imagined.latents - clips.future).abs().flatten()
+        return round(float(np.quantile(errors[:: max(1, len(errors) // 2_000_000)].numpy(), 0.999)), 2)
+
+
+def ask(outcomes: Outcomes, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Object to ask about for each row: mostly the instructed one, else any on the table."""
+    asked = []
+    for episode in outcomes.episode_of[rows]:
+        target = outcomes.target[episode]
+        on_table = np.flatnonzero(outcomes.present[episode])
+        if target >= 0 and (rng.random() < TARGET_SHARE or not len(on_table)):
+            asked.append(target)
+        else:
+            asked.append(rng.choice(on_table) if len(on_table) else 0)
+    return np.array(asked)
