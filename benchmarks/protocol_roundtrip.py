@@ -100,7 +100,8 @@ def peer_python() -> Path:
     if not (PEER_ENVIRONMENT / "ready").exists():
         print(f"making an environment for openpi-client in {PEER_ENVIRONMENT} ...", flush=True)
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(PEER_ENVIRONMENT)], check=True)
-        packages = ["openpi-client", "websockets>=13"]
+        # openpi-client imports typing_extensions without saying so.
+        packages = ["openpi-client", "websockets>=13", "typing-extensions"]
         subprocess.run([str(python), "-m", "pip", "install", "--quiet", *packages], check=True)
         (PEER_ENVIRONMENT / "ready").touch()
     return python

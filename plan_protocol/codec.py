@@ -96,7 +96,7 @@ class Packed:
 
     def _descriptor(self, i: int) -> dict[str, Any]:
         array = self.arrays[i]
-        entry: dict[str, Any] = {"dtype": array.dtype.name, "shape": list(array.shape)}
+        entry: dict[str, Any] = {"dtype": limits.DTYPE_NAMES[array.dtype], "shape": list(array.shape)}
         if i in self.compressed:
             entry["jpeg"] = self.compressed[i][1]
         return entry
@@ -240,7 +240,7 @@ def _read_arrays(descriptors: Any, frames: Sequence[Buffer]) -> Arrays:
     for i, (entry, frame) in enumerate(zip(descriptors, frames, strict=True)):
         where = f"header.arrays[{i}]"
         dtype, shape, lengths = _read_descriptor(entry, where)
-        size = math.prod(shape) * limits.DTYPES[dtype]
+        size = math.prod(shape) * limits.DTYPES[dtype].itemsize
         total += size
         # An empty array may not have absurd other sides either: numpy would stumble over them.
         if math.prod(max(side, 1) for side in shape) > limits.MAX_FRAME_BYTES or total > limits.MAX_MESSAGE_BYTES:
@@ -253,9 +253,9 @@ def _read_arrays(descriptors: Any, frames: Sequence[Buffer]) -> Arrays:
         if size == 0:
             arrays.items.append(np.empty(shape, dtype))
             continue
-        array = np.frombuffer(frame, np.dtype(dtype).newbyteorder("<")).reshape(shape)
-        # Numbers are few: a copy is aligned (a frame need not be), writable, and in this machine's byte order.
-        arrays.items.append(array if dtype == "uint8" else array.astype(dtype))
+        array = np.frombuffer(frame, limits.DTYPES[dtype]).reshape(shape)
+        # Numbers are few: a copy is aligned, which a frame need not be, and writable.
+        arrays.items.append(array if dtype == "uint8" else array.copy())
     return arrays
 
 

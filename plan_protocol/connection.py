@@ -108,10 +108,11 @@ class Connection:
             poller.register(socket, zmq.POLLIN)
         try:
             while not self._closing.is_set():
-                poller.poll(milliseconds_until(self._next_heartbeat))
+                ready = dict(poller.poll(milliseconds_until(self._next_heartbeat)))
                 # Received before lost: an answer that made it through is an answer.
                 self._receive()
-                self._watch()
+                if self._monitor in ready:
+                    self._watch()
                 self._send()
                 self._beat()
         except Exception as error:

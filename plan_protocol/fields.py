@@ -126,8 +126,8 @@ class Array(Kind):
     """An array of one dtype and shape, e.g. ``Array("float64", "horizon 7")``.
 
     A number in `shape` is that number; a name is any size within `limits.DIMENSIONS`, the same wherever the name
-    occurs in one message. Floats must be finite; `ordered` wants a vector that never ("weak": except for equal
-    neighbours) goes back.
+    occurs in one message. Floats must be finite. `ordered` is for vectors of times: "strict" wants each later than the
+    one before, "weak" allows equal neighbours.
     """
 
     dtype: str
@@ -139,7 +139,7 @@ class Array(Kind):
             raise InvalidFieldError(f"{where}: expected a numpy array, got {type(value).__name__}")
         self._check(value, where, arrays)
         # Little-endian and row-major on the wire; no copy is made of what already is.
-        arrays.items.append(np.ascontiguousarray(value, dtype=np.dtype(self.dtype).newbyteorder("<")))
+        arrays.items.append(np.ascontiguousarray(value, limits.DTYPES[self.dtype]))
         return len(arrays.items) - 1
 
     def unpack(self, raw: Any, where: str, arrays: Arrays) -> np.ndarray:  # noqa: D102
@@ -148,12 +148,12 @@ class Array(Kind):
         return value
 
     def _check(self, value: np.ndarray, where: str, arrays: Arrays) -> None:
-        if value.dtype.newbyteorder("=") != np.dtype(self.dtype):
+        expected_type = limits.DTYPES[self.dtype]
+        if (value.dtype.kind, value.dtype.itemsize) != (expected_type.kind, expected_type.itemsize):
             raise InvalidFieldError(f"{where}: expected {self.dtype}, got {value.dtype}")
         wanted = self.shape.split()
-        shown = f"({', '.join(wanted)})"
         if value.ndim != len(wanted):
-            raise InvalidFieldError(f"{where}: expected the shape {shown}, got {value.shape}")
+            raise InvalidFieldError(f"{where}: expected the shape ({', '.join(wanted)}), got {value.shape}")
         for name, size in zip(wanted, value.shape, strict=True):
             if name.isdigit():
                 expected = int(name)
@@ -163,12 +163,14 @@ class Array(Kind):
                     raise LimitExceededError(f"{where}: {name} is {size}, allowed are {lowest} to {highest}")
                 expected = arrays.sizes.setdefault(name, size)
             if size != expected:
-                raise InvalidFieldError(f"{where}: the shape {value.shape} does not fit {shown} with {name}={expected}")
+                raise InvalidFieldError(
+                    f"{where}: the shape {value.shape} does not fit ({', '.join(wanted)}) with {name}={expected}"
+                )
         if value.dtype.kind == "f" and not np.isfinite(value).all():
             raise InvalidFieldError(f"{where}: contains values that are not finite")
-        if self.ordered and len(value) > 1:
-            smallest = float(np.diff(value).min())
-            if smallest < 0 or (smallest == 0 and self.ordered != "weak"):
+        if self.ordered:
+            earlier, later = value[:-1], value[1:]
+            if np.any(later < earlier if self.ordered == "weak" else later <= earlier):
                 raise InvalidFieldError(f"{where}: times must increase, oldest first")
 
 

@@ -6,6 +6,8 @@ message can exhaust a machine. A message beyond them is refused with `limit_exce
 
 from __future__ import annotations
 
+import numpy as np
+
 MAX_HEADER_BYTES = 256 * 1024
 MAX_FRAMES = 320  # the header and one per array: a plan has 2 + one per candidate + 3
 MAX_FRAME_BYTES = 64 * 1024 * 1024
@@ -21,8 +23,9 @@ MAX_ID = 2**53 - 1  # exact in every language's numbers
 MAX_WAITING_ROBOTS = 64
 MAX_DEADLINE = 3600.0  # seconds
 
-# Element type on the wire -> bytes per element. Always little-endian, always row-major.
-DTYPES = {"uint8": 1, "float32": 4, "float64": 8}
+# Element types on the wire. Always little-endian, always row-major.
+DTYPES: dict[str, np.dtype] = {"uint8": np.dtype("u1"), "float32": np.dtype("<f4"), "float64": np.dtype("<f8")}
+DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 # Smallest and largest value of every named array dimension; a name stands for one number within a message.
 DIMENSIONS = {

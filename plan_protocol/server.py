@@ -81,6 +81,7 @@ class PlanServer:
         self._started = time.monotonic()
         self._plans = 0
         self._stopping = threading.Event()
+        self._closing = threading.RLock()  # a signal handler may interrupt `close` to call it again
         self._failure: Exception | None = None
         self._context = zmq.Context()
         self._mailbox = Mailbox(self._context)
@@ -121,13 +122,17 @@ class PlanServer:
     def close(self, timeout: float = 2.0) -> None:
         """Stop serving. A planner still running after `timeout` seconds is left behind as a daemon thread."""
         self._stopping.set()
-        self._queue.close()
-        io, worker = self._threads
-        if self._mailbox.put(None) and io.is_alive() and io is not threading.current_thread():
-            io.join()
-        if worker.is_alive() and worker is not threading.current_thread() and not self._context.closed:
-            worker.join(timeout)
-        self._end_sockets()
+        with self._closing:
+            if self._context.closed:
+                return
+            self._queue.close()
+            self._mailbox.put(None)
+            io, worker = self._threads
+            if io.is_alive():
+                io.join()
+            if worker.is_alive() and worker is not threading.current_thread():
+                worker.join(timeout)
+            self._end_sockets()
 
     def __enter__(self) -> PlanServer:
         return self.start()
