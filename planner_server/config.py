@@ -20,29 +20,34 @@ class PlannerConfig:
         gripper_flip: Probability that a perturbed chunk toggles the gripper.
         max_gripper_speed: Largest change of the gripper (0 open .. 1 closed) per second.
         centring: lambda, weight of the centring distance against the relevance; distances are in image widths.
+        riding_view: Weight of a view from the arm itself in the mean over the views; a fixed camera's is 1.
         doubt: kappa of the weight w(h) = exp(-kappa h).
         visible: Relevance from which an object counts as seen in a view.
         region: Share of the highest weighted relevance from which a cell belongs to the region of c_r.
         exploration: Largest bonus of a moving candidate when nothing relevant can be trusted.
         step_position: Largest position step of one gradient iteration, metres per frame.
         step_rotation: Largest rotation step of one gradient iteration, rad per frame.
+        turn_axes: Share of the rotation step about each axis of the base frame; the data behind a tabletop bundle only
+            turns about z.
         step_gripper: Largest gripper step of one gradient iteration, per frame.
     """
 
     flow_steps: int = 1
     iterations: int = 5
-    speeds: tuple[float, ...] = (0.12, 0.05)
+    speeds: tuple[float, ...] = (0.12,)
     yaw_speed: float = 0.5
-    perturbations: int = 3
+    perturbations: int = 4
     position_noise: float = 0.02
     yaw_noise: float = 0.15
     gripper_flip: float = 0.2
-    max_gripper_speed: float = 2.5
+    max_gripper_speed: float = 5.0
     centring: float = 1.0
+    riding_view: float = 0.2
     doubt: float = 1.0
     visible: float = 0.3
     region: float = 0.5
     exploration: float = 0.1
     step_position: float = 0.006
     step_rotation: float = 0.03
+    turn_axes: tuple[float, float, float] = (0.0, 0.0, 1.0)
     step_gripper: float = 0.1

@@ -50,7 +50,7 @@ def refine(
     """K iterations of projected gradient ascent on pose actions.
 
     The variables are offsets from the current iterate: metres, a rotation vector along the base frame's axes and the
-    gripper. Each of the three is stepped along its own gradient, scaled so that its largest row moves by the
+    gripper. Each of the three parts is stepped along its own gradient, scaled so that its largest row moves by the
     configured step (the objective's scale then does not matter), the step shrinking over the iterations. The result is
     projected onto the limits, and the best iterate ever seen is kept.
 
@@ -102,7 +102,7 @@ def ascent_step(gradient: Tensor, config: PlannerConfig) -> Tensor:
     gradient = torch.nan_to_num(gradient, nan=0.0, posinf=0.0, neginf=0.0)
     parts = (
         (gradient[..., :3], config.step_position),
-        (gradient[..., 3:6], config.step_rotation),
+        (gradient[..., 3:6] * gradient.new_tensor(config.turn_axes), config.step_rotation),
         (gradient[..., 6:], config.step_gripper),
     )
     return torch.cat([size * part / part.norm(dim=-1).max().clamp(min=1e-12) for part, size in parts], -1)

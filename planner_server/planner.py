@@ -82,7 +82,8 @@ class Planner:
 
         with stage("score"), torch.no_grad():  # r^i <- w(h^i) R(o^i, a^i)
             relevance = self._bundle.semantic.relevance(o.latents, task.target)
-            r = score(relevance, h.h, self._centres(A), seen_now, self._travel(A, situation.start), self.config)
+            travel = self._travel(A, situation.start)
+            r = score(relevance, h.h, self._centres(A), seen_now, self._view_weights(), travel, self.config)
             V = self._bundle.value.expected(self._bundle.value(o, relevance))
             best = int(r.reward.argmax())  # global planner: arg max over i
 
@@ -194,6 +195,11 @@ class Planner:
     def _centres(self, actions: np.ndarray) -> Tensor:
         """Desired centres c ``(B, H, V, 2)`` of chunks ``(B, H, 7)``, image widths."""
         return self._tensor(desired_centres(self._bundle.config.cameras, self._bundle.config.image_size, actions))
+
+    def _view_weights(self) -> Tensor:
+        """Weight ``(V,)`` of each view in the reward."""
+        mounts = [camera.mount for camera in self._bundle.config.cameras]
+        return self._tensor(np.where(np.array(mounts) == "base", 1.0, self.config.riding_view))
 
     def _travel(self, actions: np.ndarray, start: np.ndarray) -> Tensor:
         """Share ``(B,)`` of the longest allowed path that each chunk flies with the gripper left alone."""

@@ -10,7 +10,8 @@ For one view of one imagined frame, with relevance map R and uncertainty h on it
 
 The frame's reward is the mean over the views in use, the trajectory's the maximum over its frames, as in the paper.
 Views in use are the same for all candidates of a plan, or hiding the object would pay: those in which the object is
-seen in the newest real frame, else those in which most candidates imagine it.
+seen in the newest real frame, else those in which most candidates imagine it. A view from the arm itself counts less:
+whatever is off centre moves further off as the hand goes down on it (`docs/planner.md` has the figures).
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Scores:
         weight: w(h) applied at that frame, mean over the views in use.
         uncertainty: Mean h over the whole imagined video.
         frame_reward: ``(B, H)`` weighted reward of every frame.
-        views: ``(V,)`` bool, the views in use.
+        views: ``(V,)`` weights of the views, zero for those left out.
     """
 
     reward: Tensor
@@ -51,7 +52,13 @@ class Scores:
 
 
 def score(
-    relevance: Tensor, h: Tensor, centres: Tensor, seen_now: Tensor, travel: Tensor, config: PlannerConfig
+    relevance: Tensor,
+    h: Tensor,
+    centres: Tensor,
+    seen_now: Tensor,
+    view_weights: Tensor,
+    travel: Tensor,
+    config: PlannerConfig,
 ) -> Scores:
     """Reward B imagined futures.
 
@@ -60,6 +67,7 @@ def score(
         h: ``(B, H, V, h, w)`` normalised uncertainty.
         centres: ``(B, H, V, 2)`` desired centres c, in image widths (see `view_geometry`).
         seen_now: ``(V,)`` highest relevance in each view of the newest real frame.
+        view_weights: ``(V,)`` weight of each view where it sees the object.
         travel: ``(B,)`` share of the largest allowed path that a candidate explores, in [0, 1].
         config: Constants.
     """
@@ -77,7 +85,7 @@ def score(
     w = (region * weight).sum((-2, -1)) / mass
     c_r = (region[..., None] * cell_centres(cells, relevance)).sum((-3, -2)) / mass[..., None]
     d = (centres - c_r).norm(dim=-1).clamp(max=1.0)
-    views = views_in_use(seen_now, r_s, config.visible)
+    views = view_weights * views_in_use(seen_now, r_s, config.visible)
 
     frame_reward = mean_over(apply_weight(w, r_s - config.centring * d), views)
     best, frame = frame_reward.max(1)
@@ -100,7 +108,7 @@ def score(
 
 
 def views_in_use(seen_now: Tensor, r_s: Tensor, visible: float) -> Tensor:
-    """Views ``(V,)`` the reward looks at, the same for all candidates; none when the object is nowhere.
+    """Which views ``(V,)`` the reward looks at, the same for all candidates; none when the object is nowhere.
 
     Args:
         seen_now: ``(V,)`` highest relevance in the newest real frame.
@@ -114,8 +122,8 @@ def views_in_use(seen_now: Tensor, r_s: Tensor, visible: float) -> Tensor:
 
 
 def mean_over(value: Tensor, views: Tensor) -> Tensor:
-    """Mean of ``(B, H, V)`` over the views in use; zero when there is none."""
-    return (value * views).sum(-1) / views.sum().clamp(min=1)
+    """Mean of ``(B, H, V)`` over the views, weighted by ``(V,)``; zero when none has weight."""
+    return (value * views).sum(-1) / views.sum().clamp(min=1e-9)
 
 
 def cell_centres(cells: torch.Size | tuple[int, int], like: Tensor) -> Tensor:

@@ -39,7 +39,7 @@ class BasisProposer:
     name: str = "basis"
 
     def propose(self, situation: Situation, rng: np.random.Generator) -> Proposals:
-        """Fifteen candidates for one speed, six more for each further one; nothing is random."""
+        """Twelve candidates for one speed, six more for each further one; nothing is random."""
         del rng
         held = situation.start[6]
         toggled, verb = (1.0, "close") if held < 0.5 else (0.0, "open")

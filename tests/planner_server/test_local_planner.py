@@ -41,10 +41,13 @@ def test_rotation_is_refined_across_the_wrap_of_roll() -> None:
         rotations.euler_to_quaternion(CHUNK[0, 3:6]),
     )
 
+    # Roll and yaw here; the default turns about z only.
+    config = PlannerConfig(turn_axes=(1.0, 1.0, 1.0))
+
     def aligned(chunk: Tensor) -> Tensor:
         return ((rotations.euler_to_quaternion(chunk[:, 3:6]) * goal).sum(-1) ** 2).sum()
 
-    result = climb(aligned)
+    result = climb(aligned, config=config)
     target = np.array([*START[:3], *rotations.quaternion_to_euler(goal).numpy()])
     _, before = pose_distance(START, target)
     _, after = pose_distance(result.chunk[-1].numpy(), target)
@@ -70,6 +73,13 @@ def test_the_winner_itself_is_returned_when_nothing_is_better() -> None:
     assert not result.refined
     assert torch.equal(result.chunk, CHUNK)
     assert result.before == result.after
+
+
+def test_only_the_allowed_axes_turn() -> None:
+    result = climb(lambda chunk: -((chunk[:, 3:6] - chunk.new_tensor([2.9, 0.3, 0.5])) ** 2).sum())
+    assert result.refined
+    turned = pose_to_matrix(result.chunk.numpy()) @ np.linalg.inv(pose_to_matrix(START))
+    assert np.allclose(turned[:, 2, :3], [0, 0, 1], atol=1e-9)
 
 
 def test_a_broken_gradient_moves_nothing() -> None:

@@ -21,7 +21,7 @@ def maps() -> tuple[Tensor, Tensor, Tensor]:
 
 
 def judge(relevance: Tensor, h: Tensor, centres: Tensor, config: PlannerConfig = CONFIG, seen: float = 1.0) -> Scores:
-    return score(relevance, h, centres, torch.full((V,), seen), torch.zeros(B), config)
+    return score(relevance, h, centres, torch.full((V,), seen), torch.ones(V), torch.zeros(B), config)
 
 
 def test_weight_decreases_from_one() -> None:
@@ -87,9 +87,19 @@ def test_views_without_the_object_are_left_out_for_all_candidates() -> None:
     relevance, h, centres = maps()
     relevance[:, :, 0, 6, 10] = 1.0
     relevance[1, :, 1, 0, 0] = 0.9  # candidate 1 alone imagines it in the other view, far away
-    result = score(relevance, h, centres, torch.tensor([1.0, 0.0]), torch.zeros(B), CONFIG)
-    assert result.views.tolist() == [True, False]
+    result = score(relevance, h, centres, torch.tensor([1.0, 0.0]), torch.ones(V), torch.zeros(B), CONFIG)
+    assert result.views.tolist() == [1.0, 0.0]
     assert result.reward[0] == result.reward[1]
+
+
+def test_a_view_counts_by_its_weight() -> None:
+    relevance, h, centres = maps()
+    relevance[0, :, 0, 6, 10] = relevance[0, :, 1, 6, 16] = 1.0  # well centred in the first view only
+    relevance[1, :, 0, 6, 15] = relevance[1, :, 1, 6, 10] = 1.0  # a little better in the second
+    equal = judge(relevance, h, centres)
+    assert equal.reward[1] > equal.reward[0]
+    riding = score(relevance, h, centres, torch.ones(V), torch.tensor([1.0, 0.2]), torch.zeros(B), CONFIG)
+    assert riding.reward[0] > riding.reward[1]
 
 
 def test_with_nothing_to_trust_the_exploring_candidate_wins() -> None:
@@ -97,7 +107,7 @@ def test_with_nothing_to_trust_the_exploring_candidate_wins() -> None:
     relevance[:, :, :, 6, 12] = 0.2
     h[:] = 0.9
     travel = torch.tensor([0.0, 1.0])
-    lost = score(relevance, h, centres, torch.zeros(V), travel, PlannerConfig())
+    lost = score(relevance, h, centres, torch.zeros(V), torch.ones(V), travel, PlannerConfig())
     assert lost.reward[1] > lost.reward[0]
     assert not lost.views.any()
     assert (lost.relevance == 0).all()
@@ -108,5 +118,5 @@ def test_with_something_to_trust_exploring_does_not_pay() -> None:
     relevance[0, :, :, 6, 10] = 1.0
     relevance[1, :, :, 6, 13] = 1.0
     h[:] = 0.05
-    result = score(relevance, h, centres, torch.ones(V), torch.tensor([0.0, 1.0]), PlannerConfig())
+    result = score(relevance, h, centres, torch.ones(V), torch.ones(V), torch.tensor([0.0, 1.0]), PlannerConfig())
     assert result.reward[0] > result.reward[1]
