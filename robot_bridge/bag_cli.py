@@ -67,9 +67,7 @@ def _from_episode(arguments: argparse.Namespace) -> int:
         return 0
     for note in notes:
         print(f"note: {note}")
-    print(
-        f"{arguments.out}: {episode.frames} frames of three views, {seconds:.1f} s, {count} messages, '{instruction}'"
-    )
+    print(f"{arguments.out}: {episode.frames} frames x 3 views, {seconds:.1f} s, {count} messages, '{instruction}'")
     return 0
 
 
