@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import torch
@@ -26,7 +27,7 @@ class WorldModelStage:
     def __init__(self, workshop: Workshop) -> None:
         self.edm = workshop.preset.edm
         self.clips, self.held_out = workshop.clips(workshop.training), workshop.clips(workshop.held_out)
-        self.scale = change_scale(self.clips)
+        self.scale = self._fixed_scale(workshop)
         torch.manual_seed(workshop.preset.loops[self.name].seed)
         denoiser = FramesAsChannelsUNet(workshop.preset.denoiser)
         denoiser.second_time.requires_grad_(False)  # a diffusion model has one time
@@ -47,6 +48,13 @@ class WorldModelStage:
     def notes(self) -> dict[str, Any]:
         """See `loop.Stage`."""
         return {"change_scale": self.scale, "clips": len(self.clips), "frames": len(self.clips.data)}
+
+    def _fixed_scale(self, workshop: Workshop) -> list[float]:
+        """Measured once per run: a run resumed on more data keeps the unit it began with."""
+        file = workshop.folder / "change_scale.json"
+        if not file.exists():
+            file.write_text(json.dumps(change_scale(self.clips)))
+        return json.loads(file.read_text())
 
     def metrics(self) -> dict[str, Any]:
         """Held-out error of one diffusion step relative to repeating the newest frame, and when actions are swapped."""
