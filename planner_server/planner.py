@@ -44,7 +44,7 @@ class Planner:
         self,
         bundle: Bundle,
         proposers: Sequence[Proposer],
-        kinematics: ArmKinematics,
+        arms: Sequence[ArmKinematics],
         limits: Limits,
         config: PlannerConfig,
         device: str = "cpu",
@@ -53,7 +53,7 @@ class Planner:
         self.config = config
         self._bundle = bundle
         self._proposers = tuple(proposers)
-        self._kinematics = kinematics
+        self._arms = tuple(arms)
         self._device = torch.device(device)
 
     def plan(self, request: PlanRequest, context: Context) -> Plan:
@@ -143,11 +143,13 @@ class Planner:
         return scene
 
     def _situation(self, request: PlanRequest, robot_id: str) -> Situation:
+        # Panda and FR3 share the chain but not the ranges, and a request does not say which arm it is.
+        arm = next((arm for arm in self._arms if arm.franka.within(request.start_joints)), self._arms[0])
         period, horizon, P = self._bundle.config.frame_period, self._bundle.config.horizon, len(request.committed)
         if P:
             start = request.committed[-1].copy()
         else:
-            flange = self._kinematics.forward_pose(request.start_joints)
+            flange = arm.forward_pose(request.start_joints)
             start = np.array([*flange, held_gripper(request.observation.poses[-1, 6])])
         return Situation(
             robot_id=robot_id,
@@ -156,7 +158,7 @@ class Planner:
             start_joints=request.start_joints,
             times=request.observation_stamp + (P + 1 + np.arange(horizon)) * period,
             frame_period=period,
-            kinematics=self._kinematics,
+            kinematics=arm,
         )
 
     def _propose(self, situation: Situation, seed: int) -> tuple[list[Proposal], dict[str, str]]:

@@ -68,8 +68,8 @@ def build_planner(
             config.gripper_flip,
         ),
     )
-    # Panda and FR3 share the kinematic chain; the joint ranges used for proposals are those of the first robot named.
-    return Planner(bundle, proposers, ArmKinematics(franka(spec.robots[0])), limits, config, device)
+    arms = [ArmKinematics(franka(name)) for name in spec.robots]
+    return Planner(bundle, proposers, arms, limits, config, device)
 
 
 def planner_spec(bundle: Bundle, plan_latency: float) -> PlannerSpec:

@@ -25,7 +25,7 @@ from planner_server.planner import Planner
 from planner_server.proposers.basis import BasisProposer
 from planner_server.proposers.biased import BiasedProposer, PreviousPlan
 from robot_model.conventions import DROID_RESET_JOINTS
-from robot_model.franka import PANDA
+from robot_model.franka import FR3, PANDA
 from robot_model.kinematics import ArmKinematics
 
 GOAL = torch.tensor([0.45, 0.10, 0.35])
@@ -34,6 +34,7 @@ GRID = (12, 20)
 VIEWS = ("left", "right", "wrist")
 H, T, PERIOD = 5, 2, 0.2
 KINEMATICS = ArmKinematics(PANDA)
+ARMS = (KINEMATICS, ArmKinematics(FR3))
 START = np.array([*KINEMATICS.forward_pose(DROID_RESET_JOINTS), 0.0])
 LIMITS = Limits((0.2, -0.45, 0.05), (0.75, 0.45, 0.7), 0.25, 1.0, 2.5, PERIOD)
 
@@ -185,4 +186,4 @@ def request(images: np.ndarray | None = None, committed: np.ndarray | None = Non
 def toy_planner(config: PlannerConfig | None = None, bundle: ToyBundle | None = None) -> Planner:
     config = config or PlannerConfig()
     proposers = (BasisProposer(config.speeds, config.yaw_speed), BiasedProposer(PreviousPlan(), 3, 0.02, 0.1, 0.2))
-    return Planner(bundle or ToyBundle(), proposers, KINEMATICS, LIMITS, config)  # type: ignore[arg-type]
+    return Planner(bundle or ToyBundle(), proposers, ARMS, LIMITS, config)  # type: ignore[arg-type]

@@ -27,6 +27,7 @@ from planner_server.config import PlannerConfig
 from planner_server.errors import BadRequestError
 from planner_server.limits import project
 from planner_server.planner import held_gripper
+from robot_model.conventions import DROID_RESET_JOINTS
 
 # Where the toy cameras see the pinch point at the start; a red square beside it asks for a sideways motion.
 TOOL = (40, 37)
@@ -187,6 +188,15 @@ def test_requests_that_do_not_fit_are_refused_with_advice(changes: dict, words: 
     with pytest.raises(BadRequestError, match=words) as caught:
         plan(**changes)
     assert isinstance(caught.value, ProtocolError)
+
+
+def test_an_arm_outside_the_pandas_range_is_an_fr3() -> None:
+    joints = np.array(DROID_RESET_JOINTS)
+    joints[5] = 4.0  # a Panda's sixth joint ends at 3.75
+    answer = plan(start_joints=joints)
+    stay = next(c for c in answer.candidates if c.name == "stay")
+    up = next(c for c in answer.candidates if c.name == "+z")
+    assert np.linalg.norm(up.poses[0, :3] - stay.poses[0, :3]) < 0.03
 
 
 def test_holding_means_keeping_the_fingers_closed() -> None:
