@@ -109,8 +109,8 @@ def peer_python() -> Path:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--blocks", type=int, default=20)
-    parser.add_argument("--requests", type=int, default=100, help="requests per block (default 100)")
+    parser.add_argument("--blocks", type=int, default=150, help="blocks per side, alternating (default 150)")
+    parser.add_argument("--requests", type=int, default=20, help="requests per block (default 20)")
     arguments = parser.parse_args()
     sides = {}
     times: dict[str, list[float]] = {"ours": [], "openpi": []}

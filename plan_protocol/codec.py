@@ -81,9 +81,10 @@ class Packed:
             deadline=header.deadline if self.deadline is None else self.deadline,
         )
         content: dict[str, Any] = {"version": PROTOCOL_VERSION}
+        no_arrays = Arrays()
         for name, kind in ENVELOPE.items():
             if name != "version":
-                content[name] = kind.pack(getattr(header, name), f"header.{name}", Arrays())
+                content[name] = kind.pack(getattr(header, name), f"header.{name}", no_arrays)
         data = [self.compressed[i][0] if i in self.compressed else _bytes_of(a) for i, a in enumerate(self.arrays)]
         content["arrays"] = [self._descriptor(i) for i in range(len(self.arrays))]
         content["body"] = self.body
@@ -184,7 +185,8 @@ def read_header(frame: Buffer) -> Envelope:
     if not isinstance(content, dict):
         raise MalformedMessageError(f"header: expected a map, got {type(content).__name__}")
     # First of all, and alone: another version may have other keys.
-    version = ENVELOPE["version"].unpack(content.get("version"), "header.version", Arrays())
+    no_arrays = Arrays()
+    version = ENVELOPE["version"].unpack(content.get("version"), "header.version", no_arrays)
     if version != PROTOCOL_VERSION:
         raise UnsupportedVersionError(
             f"the peer speaks version {version} of the protocol, this side version {PROTOCOL_VERSION}: "
@@ -194,7 +196,7 @@ def read_header(frame: Buffer) -> Envelope:
     missing = [name for name in expected if name not in content]
     if missing or len(content) != len(expected):
         raise MalformedMessageError(f"header: expected exactly the keys {', '.join(expected)}; missing: {missing}")
-    values = {name: kind.unpack(content[name], f"header.{name}", Arrays()) for name, kind in ENVELOPE.items()}
+    values = {name: kind.unpack(content[name], f"header.{name}", no_arrays) for name, kind in ENVELOPE.items()}
     del values["version"]
     return Envelope(Header(**values), content["body"], content["arrays"])
 

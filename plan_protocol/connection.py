@@ -110,7 +110,8 @@ class Connection:
             while not self._closing.is_set():
                 ready = dict(poller.poll(milliseconds_until(self._next_heartbeat)))
                 # Received before lost: an answer that made it through is an answer.
-                self._receive()
+                if self._socket in ready or self._monitor in ready:
+                    self._receive()
                 if self._monitor in ready:
                     self._watch()
                 self._send()

@@ -166,13 +166,14 @@ class PlanServer:
         poller.register(self._mailbox.receiver, zmq.POLLIN)
         while not self._stopping.is_set():
             expiry = self._queue.next_expiry()
-            poller.poll(None if expiry is None else milliseconds_until(expiry))
+            ready = dict(poller.poll(None if expiry is None else milliseconds_until(expiry)))
             for post in self._mailbox.take():
                 if post is not None:
                     self._router.send_multipart(post, zmq.NOBLOCK, copy=False)
             for job in self._queue.expire(time.monotonic()):
                 self._drop(job, ExpiredError(f"waited longer than its deadline of {job.header.deadline:g} s"))
-            self._receive()
+            if self._router in ready:
+                self._receive()
 
     def _receive(self) -> None:
         """Answer everything that has come, but not so much that outgoing plans wait."""
