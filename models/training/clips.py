@@ -31,12 +31,13 @@ class Batch:
 
 
 class Clips:
-    """All clips of a split."""
+    """All clips of a split whose frames have been encoded."""
 
     def __init__(self, data: Dataset, latents: np.ndarray, history_offsets: tuple[int, ...], horizon: int) -> None:
         self.data, self.latents = data, latents
         self.offsets, self.ahead = np.array(history_offsets), np.arange(1, horizon + 1)
-        self.starts = data.clips(-min(history_offsets), horizon)
+        starts = data.clips(-min(history_offsets), horizon)
+        self.starts = starts[starts + horizon < len(latents)]
         self.poses, self.commands = data.per_frame("poses"), data.per_frame("commands")
 
     def __len__(self) -> int:

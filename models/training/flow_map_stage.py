@@ -36,7 +36,7 @@ class FlowMapStage:
 
     def notes(self) -> dict[str, Any]:
         """See `loop.Stage`."""
-        return {"clips": len(self.clips), "frames": len(self.clips.data)}
+        return {"clips": len(self.clips), "frames": len(self.clips.latents)}
 
     def metrics(self) -> dict[str, Any]:
         """Held-out relative errors at 1, 2 and 4 steps, and of 20 steps of the instantaneous velocity."""

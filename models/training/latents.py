@@ -40,16 +40,17 @@ def cache_latents(autoencoder: Autoencoder, weights: str, data: Dataset, folder:
 
 
 def open_latents(autoencoder: Autoencoder, data: Dataset, folder: Path) -> np.ndarray:
-    """Memory map ``(N, C, V*h, w)`` float16.
+    """Memory map ``(N, C, V*h, w)`` float16 of the frames that were there when the stage ran; data may have grown since.
 
     Raises:
-        TrainingError: They do not cover the dataset.
+        TrainingError: There are none.
     """
     file = folder / f"{data.split}.f16"
     shape = _shape(autoencoder, data)
-    if not file.exists() or file.stat().st_size < len(data) * 2 * int(np.prod(shape)):
-        raise TrainingError(f"{file} does not cover the {len(data)} frames of the data: run the stage `latents` again")
-    return np.memmap(file, np.float16, "r", shape=(file.stat().st_size // 2 // int(np.prod(shape)), *shape))
+    frames = file.stat().st_size // 2 // int(np.prod(shape)) if file.exists() else 0
+    if frames == 0:
+        raise TrainingError(f"{file} is missing or empty: run the stage `latents` first")
+    return np.memmap(file, np.float16, "r", shape=(min(frames, len(data)), *shape))
 
 
 def _shape(autoencoder: Autoencoder, data: Dataset) -> tuple[int, int, int]:

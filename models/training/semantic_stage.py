@@ -39,7 +39,7 @@ class SemanticStage:
 
     def loss(self, batch: int, draw: Draw) -> tuple[Tensor, dict[str, float]]:
         """See `loop.Stage`."""
-        rows = np.sort(draw.rows.integers(len(self.training), size=batch))
+        rows = np.sort(draw.rows.integers(len(self.latents), size=batch))
         latents = torch.from_numpy(self.latents[rows].astype(np.float32))[:, None]
         strength = NOISE * torch.rand(batch, 1, 1, 1, 1, generator=draw.noise)
         latents = latents + strength * torch.randn(latents.shape, generator=draw.noise)
@@ -53,12 +53,12 @@ class SemanticStage:
 
     def notes(self) -> dict[str, Any]:
         """See `loop.Stage`."""
-        return {"phrases": list(self.training.classes[1:]), "frames": len(self.training)}
+        return {"phrases": list(self.training.classes[1:]), "frames": len(self.latents)}
 
     @torch.no_grad()
     def metrics(self) -> dict[str, Any]:
         """See `semantic_figures`, on real held-out frames."""
-        rows = np.arange(0, len(self.held_out), max(1, len(self.held_out) // 300))
+        rows = np.arange(0, len(self.held_out_latents), max(1, len(self.held_out_latents) // 300))
         latents = torch.from_numpy(self.held_out_latents[rows].astype(np.float32))[:, None]
         return semantic_figures(
             self.module, latents, self.held_out.segmentation[rows], self.held_out.classes, self.held_out.views

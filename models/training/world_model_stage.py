@@ -47,7 +47,7 @@ class WorldModelStage:
 
     def notes(self) -> dict[str, Any]:
         """See `loop.Stage`."""
-        return {"change_scale": self.scale, "clips": len(self.clips), "frames": len(self.clips.data)}
+        return {"change_scale": self.scale, "clips": len(self.clips), "frames": len(self.clips.latents)}
 
     def _fixed_scale(self, workshop: Workshop) -> list[float]:
         """Measured once per run: a run resumed on more data keeps the unit it began with."""

@@ -46,9 +46,7 @@ def test_heat_maps_peak_where_the_camera_sees_the_pinch_point(bundle, scene):
 def test_gradients_reach_every_pose_of_the_chunk_through_the_flow_map(bundle, scene):
     history, poses, actions = scene
     actions = actions.clone().requires_grad_(True)
-    imagined = bundle.world_model.imagine(
-        history, poses, actions, steps=2, generator=torch.Generator().manual_seed(0)
-    )
+    imagined = bundle.world_model.imagine(history, poses, actions, steps=2, generator=torch.Generator().manual_seed(0))
     relevance = bundle.semantic.relevance(imagined.latents, "carrot")
     value = bundle.value.expected(bundle.value(imagined, relevance))
     weight = 1 - bundle.uncertainty(imagined).h.mean(dim=(2, 3, 4))
