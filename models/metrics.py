@@ -82,7 +82,7 @@ def uncertainty_figures(head: UncertaintyHead, imagined: Imagined, truth: Tensor
         "mean expected error": round(float(means.mean()), 4),
         "mean error": round(float(judged_error.mean()), 4),
         "mean h": round(float(uncertainty.mean()), 4),
-        "mean h, moving cells": round(float(uncertainty[moving].mean()), 4),
+        "mean h, moving cells": round(float(uncertainty[moving].mean()), 4) if moving.any() else None,
         "share of moving cells": round(float(moving.mean()), 4),
     }
 

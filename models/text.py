@@ -1,6 +1,6 @@
 """Words to vectors: a small text encoder over hashed words, so that any phrase can be asked about.
 
-Words never seen in training share buckets that were trained to mean "nothing here" (see training/phrases.py).
+Words never seen in training have the zero vector, which was trained to mean "nothing here" (see training/phrases.py).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-BUCKETS = 1024
+BUCKETS = 4096
 MAX_WORDS = 12
 _FILLERS = frozenset(
     ("the", "a", "an", "that", "this", "some", "your", "my", "of", "please", "object", "thing", "one", "it", "s")
@@ -32,6 +32,7 @@ class TextEncoder(nn.Module):
     def __init__(self, width: int, words: int = 48) -> None:
         super().__init__()
         self.words = nn.Embedding(BUCKETS, words, padding_idx=0)
+        nn.init.zeros_(self.words.weight)  # a word never seen in training says nothing
         self.mix = nn.Sequential(nn.Linear(2 * words, 2 * width), nn.SiLU(), nn.Linear(2 * width, width))
 
     def forward(self, phrases: Sequence[str]) -> Tensor:

@@ -34,13 +34,13 @@ def cache_latents(autoencoder: Autoencoder, weights: str, data: Dataset, folder:
     with open(file, "ab") as stream, torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         stream.truncate(done * 2 * int(np.prod(shape)))
         for start in tqdm(range(done, len(data), CHUNK), f"encode {data.split}", unit="chunk"):
-            images = torch.from_numpy(data.frames[start : start + CHUNK])[None]
+            images = torch.tensor(data.frames[start : start + CHUNK])[None]
             stream.write(autoencoder.encode_frames(images)[0].half().numpy().tobytes())
     index.write_text(json.dumps({"weights": weights, "frames": len(data)}))
 
 
 def open_latents(autoencoder: Autoencoder, data: Dataset, folder: Path) -> np.ndarray:
-    """Memory map ``(N, C, V*h, w)`` float16 of the frames that were there when the stage ran; data may have grown since.
+    """Memory map ``(N, C, V*h, w)`` float16 of the frames that were there when the stage ran (data may have grown).
 
     Raises:
         TrainingError: There are none.

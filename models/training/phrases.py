@@ -25,7 +25,7 @@ ABSENT = (
     "phone", "scissors", "stapler", "penguin", "plushy toy", "burger", "bread", "tomato", "onion", "pepper",
     "lemon", "orange fruit", "candy", "snack bag", "box of tea", "can", "jar", "kettle", "pot", "pan", "drawer",
     "door", "cabinet", "button", "switch", "cable", "keyboard", "mouse", "screwdriver", "hammer", "wrench", "brush",
-    "sponge", "paper", "napkin", "shoe", "sock", "hat", "glove", "doll", "car", "dinosaur", "bear", "duck", "egg",
+    "sponge", "envelope", "napkin", "shoe", "sock", "hat", "glove", "doll", "car", "dinosaur", "bear", "duck", "egg",
     "cheese", "grape", "strawberry", "green towel", "black marker", "white plate", "orange cup", "green block",
     "blue block", "brown bottle", "grey rock",
 )  # fmt: skip
