@@ -24,7 +24,7 @@ ABSENT = (
     "banana", "apple", "bottle", "spoon", "fork", "knife", "plate", "lid", "marker", "pen", "book", "remote",
     "phone", "scissors", "stapler", "penguin", "plushy toy", "burger", "bread", "tomato", "onion", "pepper",
     "lemon", "orange fruit", "candy", "snack bag", "box of tea", "can", "jar", "kettle", "pot", "pan", "drawer",
-    "door", "cabinet", "button", "switch", "cable", "keyboard", "mouse", "screwdriver", "hammer", "wrench", "brush",
+    "door", "cabinet", "button", "switch", "cable", "keyboard", "charger", "screwdriver", "hammer", "wrench", "brush",
     "sponge", "envelope", "napkin", "shoe", "sock", "hat", "glove", "doll", "car", "dinosaur", "bear", "duck", "egg",
     "cheese", "grape", "strawberry", "green towel", "black marker", "white plate", "orange cup", "green block",
     "blue block", "brown bottle", "grey rock",
