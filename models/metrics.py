@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,11 @@ def calibration(confidence: np.ndarray, hit: np.ndarray) -> tuple[float, float]:
     used = counts > 0
     gaps = np.abs(np.bincount(bins, hit, CONFIDENCE_BINS)[used] - np.bincount(bins, confidence, CONFIDENCE_BINS)[used])
     return float(gaps.sum() / counts.sum()), float((gaps / counts[used]).max())
+
+
+def psnr(squared_error: float) -> float:
+    """Peak signal-to-noise ratio in dB of a mean squared error of values in [0, 1]."""
+    return round(-10 * math.log10(max(squared_error, 1e-9)), 2)
 
 
 @torch.no_grad()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from models.autoencoder import Autoencoder, reconstruction_loss
+from models.metrics import psnr
 from models.training.loop import Draw
 from models.training.workshop import Workshop
 
@@ -52,8 +52,3 @@ class AutoencoderStage:
         figures["latent mean"] = round(latents.mean().item(), 3)
         figures["latent std"] = round(latents.std().item(), 3)
         return figures
-
-
-def psnr(squared_error: float) -> float:
-    """Peak signal-to-noise ratio in dB of a mean squared error of values in [0, 1]."""
-    return round(-10 * math.log10(max(squared_error, 1e-9)), 2)

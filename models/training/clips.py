@@ -61,3 +61,13 @@ class Clips:
             torch.from_numpy(self.latents[ahead].astype(np.float32)),
             rows,
         )
+
+
+def swap_actions(batch: Batch) -> Tensor:
+    """Actions ``(B, H, 7)`` with the translations and gripper of another clip, from this clip's own pose."""
+    other = torch.roll(torch.arange(len(batch.rows)), max(1, len(batch.rows) // 3))
+    swapped = batch.actions.clone()
+    moves = batch.actions[other, :, :3] - batch.history_poses[other, -1:, :3]
+    swapped[..., :3] = batch.history_poses[:, -1:, :3] + moves
+    swapped[..., 6] = batch.actions[other, :, 6]
+    return swapped

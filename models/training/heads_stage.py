@@ -10,12 +10,13 @@ from torch import Tensor, nn
 
 from models.interfaces import Imagined
 from models.metrics import uncertainty_figures, value_figures
+from models.semantic import SemanticHead
 from models.training.clips import Batch
 from models.training.loop import Draw
-from models.training.outcomes import Outcomes, read_outcomes
+from models.training.outcomes import Outcomes, read_outcomes, returns_of
 from models.training.workshop import Workshop
 from models.uncertainty import UncertaintyHead
-from models.value import ValueHead, discounted_return
+from models.value import ValueHead
 
 STEPS = (1, 1, 1, 2)
 """Flow map steps to learn from, drawn evenly."""
@@ -56,7 +57,7 @@ class HeadsStage:
         if draw.rows.random() < REAL_SHARE:
             seen = Imagined(clips.future, clips.history, clips.history_poses, clips.actions)
         asked = ask(self.outcomes, clips.rows, draw.rows)
-        relevance = self._relevance(seen.latents, [self.outcomes.phrases[index] for index in asked])
+        relevance = relevance_of(self.semantic, seen.latents, [self.outcomes.phrases[index] for index in asked])
         value = self.value.loss(seen, relevance, self._returns(self.outcomes, clips, asked))
         return uncertainty + value, {"uncertainty": uncertainty.item(), "value": value.item()}
 
@@ -70,7 +71,9 @@ class HeadsStage:
         clips = self.held_out.spread(128)
         imagined = self._imagine(clips, 1, torch.Generator().manual_seed(3))
         asked = ask(self.held_out_outcomes, clips.rows, np.random.default_rng(3))
-        relevance = self._relevance(imagined.latents, [self.held_out_outcomes.phrases[index] for index in asked])
+        relevance = relevance_of(
+            self.semantic, imagined.latents, [self.held_out_outcomes.phrases[index] for index in asked]
+        )
         probabilities = self.value(imagined, relevance)
         returns = self._returns(self.held_out_outcomes, clips, asked)
         return {
@@ -82,24 +85,22 @@ class HeadsStage:
     def _imagine(self, clips: Batch, steps: int, noise: torch.Generator) -> Imagined:
         return self.model.imagine(clips.history, clips.history_poses, clips.actions, steps=steps, generator=noise)
 
-    @torch.no_grad()
-    def _relevance(self, latents: Tensor, phrases: list[str]) -> Tensor:
-        names = sorted(set(phrases))
-        scores = self.semantic.logits(latents, names).float().sigmoid()
-        return scores[torch.arange(len(phrases)), torch.tensor([names.index(phrase) for phrase in phrases])]
-
     def _returns(self, outcomes: Outcomes, clips: Batch, asked: np.ndarray) -> Tensor:
-        episodes = outcomes.episode_of[clips.rows]
-        frames = clips.rows[:, None] + np.arange(1, clips.actions.shape[1] + 1)
-        remaining = torch.from_numpy(outcomes.ends[episodes][:, None] - 1 - frames).float()
-        success = torch.from_numpy(outcomes.done[episodes, asked]).float()[:, None]
-        return discounted_return(success, remaining, self.gamma)
+        return returns_of(outcomes, clips.rows, asked, clips.actions.shape[1], self.gamma)
 
     def _error_range(self) -> float:
         clips = self.clips.spread(192)
         imagined = self._imagine(clips, 1, torch.Generator().manual_seed(2))
         errors = (imagined.latents - clips.future).abs().flatten()
         return round(float(np.quantile(errors[:: max(1, len(errors) // 2_000_000)].numpy(), 0.999)), 2)
+
+
+@torch.no_grad()
+def relevance_of(semantic: SemanticHead, latents: Tensor, phrases: list[str]) -> Tensor:
+    """Relevance ``(B, H, V, a, b)`` of one phrase per row of ``(B, H, C, V*h, w)`` latents."""
+    names = sorted(set(phrases))
+    scores = semantic.logits(latents, names).float().sigmoid()
+    return scores[torch.arange(len(phrases)), torch.tensor([names.index(phrase) for phrase in phrases])]
 
 
 def ask(outcomes: Outcomes, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from models.data import Cached, Dataset
 from models.episodes import read_object_positions
+from models.value import discounted_return
 
 BOWL = "bowl"
 IN_BOWL = 0.07
@@ -51,6 +54,15 @@ def read_outcomes(data: Dataset) -> Outcomes:
             done[index, targets[index]] = cached.episode.success
     ends = np.array([cached.start + cached.length for cached in data.episodes])
     return Outcomes(ends, episode_of, phrases, done, present.astype(bool), targets)
+
+
+def returns_of(outcomes: Outcomes, rows: np.ndarray, asked: np.ndarray, horizon: int, gamma: float) -> Tensor:
+    """Returns ``(B, horizon)`` of the frames after ``rows`` (B,), for the objects ``asked`` (B,)."""
+    episodes = outcomes.episode_of[rows]
+    frames = rows[:, None] + np.arange(1, horizon + 1)
+    remaining = torch.from_numpy(outcomes.ends[episodes][:, None] - 1 - frames).float()
+    success = torch.from_numpy(outcomes.done[episodes, asked]).float()[:, None]
+    return discounted_return(success, remaining, gamma)
 
 
 def _judge(cached: Cached, columns: list[int], bowl: int) -> tuple[np.ndarray, np.ndarray]:

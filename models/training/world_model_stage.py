@@ -10,7 +10,7 @@ from torch import Tensor
 
 from models.denoiser import FramesAsChannelsUNet
 from models.edm import NoiseLevels, diffusion_loss
-from models.training.clips import Batch, Clips
+from models.training.clips import Batch, Clips, swap_actions
 from models.training.loop import Draw
 from models.training.workshop import Workshop
 from models.video_model import VideoModel
@@ -101,13 +101,3 @@ def relative_errors(model: VideoModel, batch: Batch, steps: int, teacher: bool =
         "relative error per frame": [round(value, 4) for value in (mine / still).tolist()],
         "swapped-action error ratio": round((theirs.mean() / mine.mean()).item(), 3),
     }
-
-
-def swap_actions(batch: Batch) -> Tensor:
-    """Actions ``(B, H, 7)`` with the translations and gripper of another clip, from this clip's own pose."""
-    other = torch.roll(torch.arange(len(batch.rows)), max(1, len(batch.rows) // 3))
-    swapped = batch.actions.clone()
-    moves = batch.actions[other, :, :3] - batch.history_poses[other, -1:, :3]
-    swapped[..., :3] = batch.history_poses[:, -1:, :3] + moves
-    swapped[..., 6] = batch.actions[other, :, 6]
-    return swapped
