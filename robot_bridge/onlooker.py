@@ -35,6 +35,9 @@ class Onlooker:
     def __init__(self, truth_file: Path):
         self.plans = 0
         self.truth: dict[str, Any] = {}
+        self._began: float | None = None
+        self._lost: float | None = None
+        self._waited = 0.0
         self._file = truth_file.open("a", buffering=1)
 
     def see_truth(self, text: str) -> None:
@@ -45,6 +48,7 @@ class Onlooker:
     def hear(self, text: str) -> str | None:
         """Take one event of the bridge, JSON; returns a line for the terminal where it is worth one."""
         event = json.loads(text)
+        self._keep_time(event)
         if event["event"] == "plan":
             self.plans += bool(event.get("accepted", True))
             return self._plan(event)
@@ -60,6 +64,14 @@ class Onlooker:
         pinch = self.truth.get("pinch")
         return math.dist(place, pinch) if place and pinch else None
 
+    @property
+    def lasted(self) -> float:
+        """Seconds on the robot's clock since the bridge came up, without the time its planner was gone."""
+        now = self.truth.get("t")
+        if now is None or self._began is None:
+            return 0.0
+        return float(now if self._lost is None else self._lost) - self._began - self._waited
+
     def outcome(self) -> dict[str, Any]:
         """How the task went: entries for the summary."""
         distance = self.distance
@@ -73,6 +85,14 @@ class Onlooker:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+    def _keep_time(self, event: dict[str, Any]) -> None:
+        if self._began is None and event["event"] in ("started", "connected"):
+            self._began = event["t"]
+        elif event["event"] == "server_lost":
+            self._lost = event["t"]
+        elif event["event"] == "server_back" and self._lost is not None:
+            self._waited, self._lost = self._waited + event["t"] - self._lost, None
 
     def _plan(self, event: dict[str, Any]) -> str:
         candidates, chosen = event["candidates"], event["chosen"]

@@ -29,7 +29,7 @@ def write_run(path: Path, real: np.ndarray, mode: str = "live") -> Path:
     views, stamps = ("left", "right", "wrist"), START + PERIOD * np.arange(len(real))
     spec = {"model_name": "tabletop", "model_hash": "ab" * 32, "cameras": [{"name": v} for v in views]}
     meta = {"instruction": "put the <carrot> in the bowl", "mode": mode, "robot": "panda", "spec": spec}
-    (path / "run.json").write_text(json.dumps({**meta, "cameras": list(views), "started": "2026-01-01 12:00:00"}))
+    (path / "run.json").write_text(json.dumps({**meta, "cameras": list(views), "started": 1767268800.0}))
     for stamp, frame in zip(stamps, real, strict=True):
         stacked = cv2.cvtColor(frame.reshape(-1, *frame.shape[2:]), cv2.COLOR_RGB2BGR)
         cv2.imwrite(str(path / "frames" / f"{round(stamp * 1e9)}.jpg"), stacked)

@@ -6,15 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bag_surgery import LEFT, rewrite
 
 from robot_bridge import bag_cli
 from robot_bridge.bag_writer import BagWriter
-from robot_bridge.bags import Bag, BagError, decode
+from robot_bridge.bags import Bag, BagError
 from robot_bridge.episode import load_episode
 from robot_bridge.episode_bag import write_bag
 from robot_model import ros_names
-
-LEFT = ros_names.camera_topic("left")
 
 
 @pytest.fixture(scope="module")
@@ -22,15 +21,6 @@ def sound(make_episode: Callable[..., Path], tmp_path_factory: pytest.TempPathFa
     root = tmp_path_factory.mktemp("sound")
     write_bag(load_episode(make_episode(root, frames=40), "panda"), "panda", "wave", root / "sound")
     return root / "sound"
-
-
-def rewrite(source: Path, target: Path, change: Callable[[str, int, Any], Iterable[tuple[str, int, Any]]]) -> Path:
-    """Copy a bag message by message through ``change``."""
-    with BagWriter(target) as bag:
-        for message in Bag(source).messages():
-            for topic, time, decoded in change(message.topic, message.log_time, decode(message)):
-                bag.write(topic, time, decoded)
-    return target
 
 
 def kinds(bag: Bag) -> set[str]:
