@@ -98,7 +98,10 @@ def _strips(run: Run) -> str:
 def _curves(run: Run, scores: list[Fidelity]) -> str:
     moved = "commanded against recorded" if run.meta.get("mode") == "dry_run" else "commanded against measured"
     figures = [
-        (plots.reward_and_uncertainty(run), "Reward of the chosen candidate, and uncertainty of the imagined chunk."),
+        (
+            plots.reward_and_uncertainty(run),
+            "Reward of the chosen candidate, and uncertainty of the imagined chunk; grey: holding.",
+        ),
         (plots.motion(run), f"Flange in the base frame and gripper (0 open, 1 closed): {moved}."),
         (plots.imagination_quality(scores), "Closeness to the real frames by step; median and quartiles of all plans."),
         (plots.latency(run), "Time per plan as the bridge saw it, and where the server spent it."),

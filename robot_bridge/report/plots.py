@@ -10,6 +10,7 @@ import numpy as np
 
 from robot_bridge.report.fidelity import Fidelity
 from robot_bridge.report.run import Run, Series
+from robot_bridge.report.summary import AWAITING_PLAN
 from robot_bridge.report.video import winner
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def reward_and_uncertainty(run: Run) -> str:
             if refused.any():
                 axis.plot(t[refused], curve[refused], "x", color=RED, markersize=7, label="refused by the guard")
             axis.set_ylabel(label)
+            _shade_holds(run, axis)
         bottom.set_ylim(0, max(1.0, max(plan["uncertainty"] for plan in shown)))
         bottom.set_xlabel("time in the run [s]")
         if refused.any():
@@ -96,6 +98,7 @@ def motion(run: Run) -> str:
                 if np.isfinite(series.pose[:, column]).any():
                     _broken_line(axis, series, column, color=colour, linewidth=width, label=label)
             axis.set_ylabel(name)
+            _shade_holds(run, axis)
         axes[3].set_ylim(-0.05, 1.05)
         axes[3].set_xlabel("time in the run [s]")
         axes[0].legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
@@ -133,6 +136,17 @@ def imagination_quality(scores: list[Fidelity]) -> str:
         axis.legend(frameon=False)
 
     return _svg(draw, 5.4, 2.8)
+
+
+def _shade_holds(run: Run, axis: Axes) -> None:
+    """Grey where the arm held because plans stopped coming."""
+    begin = None
+    for event in run.events:
+        if event.get("event") == "hold" and event.get("reason") != AWAITING_PLAN and begin is None:
+            begin = event["t"]
+        elif event.get("event") in ("resume", "finished") and begin is not None:
+            axis.axvspan(begin - run.start, event["t"] - run.start, color="#e5e7eb", linewidth=0, zorder=0)
+            begin = None
 
 
 def _begin(plan: dict[str, Any]) -> float:

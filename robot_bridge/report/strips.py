@@ -16,8 +16,12 @@ TILE = (160, 96)
 
 
 def notable(run: Run, count: int = 6) -> list[tuple[dict[str, Any], str]]:
-    """Up to ``count`` plans worth showing, each with the reason: surest, least sure, best, then evenly spread."""
+    """Up to ``count`` plans worth showing, each with the reason: surest, least sure, best, then evenly spread.
+
+    Plans whose future was recorded to its end come first: the others have nothing to compare with.
+    """
     shown = [plan for plan in run.plans if run.imagined(plan) is not None]
+    shown = [plan for plan in shown if plan.get("times") and run.real(plan["times"][-1]) is not None] or shown
     if not shown:
         return []
     chosen: dict[int, str] = {}
