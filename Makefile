@@ -8,8 +8,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 # A sourced ROS installation is used as it is; its packages and the ROS wheels must never be mixed.
-EXTRAS := planner,bridge,sim,train,dev$(if $(ROS_DISTRO),,$(comma)ros)
 comma := ,
+EXTRAS := planner,bridge,sim,train,dev$(if $(ROS_DISTRO),,$(comma)ros)
 
 .PHONY: demo test install lint clean help
 help:
