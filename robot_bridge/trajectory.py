@@ -156,8 +156,10 @@ def follow(time: float, q: np.ndarray, v: np.ndarray, targets: np.ndarray, limit
 
 def _allowed(q: np.ndarray, v: np.ndarray, wanted: np.ndarray, limits: JointLimits) -> np.ndarray:
     """The speed nearest to ``wanted`` after one period that keeps every limit; braking is always among the choices."""
-    highest = _approach(limits.upper - q, v, limits)
-    lowest = -_approach(q - limits.lower, -v, limits)
+    # Braking may begin between two nodes, where it takes up to this much more room than from either.
+    reserve = limits.acceleration * limits.period**2 / 2
+    highest = _approach(limits.upper - reserve - q, v, limits)
+    lowest = -_approach(q - reserve - limits.lower, -v, limits)
     velocity = np.clip(wanted, np.maximum(lowest, -limits.velocity), np.minimum(highest, limits.velocity))
     change = limits.acceleration * limits.period
     return np.clip(velocity, v - change, v + change)

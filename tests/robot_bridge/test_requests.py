@@ -1,0 +1,40 @@
+"""When the next chunk is asked for, and how many frames are promised."""
+
+from __future__ import annotations
+
+import pytest
+from cell_fakes import SPEC
+
+from robot_bridge.requests import Latency, committed_frames
+
+
+def test_at_rest_nothing_is_promised():
+    assert committed_frames(10.0, 9.9, 10.0, 0.3, SPEC) == 0
+    assert committed_frames(10.0, 9.9, 9.0, 0.3, SPEC) == 0
+
+
+@pytest.mark.parametrize("latency", [0.05, 0.2, 0.3])
+def test_a_quick_planner_begins_on_the_path_before_its_end(latency):
+    frames = committed_frames(10.0, 9.95, 10.65, latency, SPEC)
+    assert frames == 3
+    assert 10.0 + latency <= 9.95 + frames * 0.2 <= 10.65
+
+
+def test_a_slow_planner_begins_where_the_arm_will_wait():
+    assert committed_frames(10.0, 9.95, 10.65, 2.0, SPEC) == 4  # the first frame at or after the path's end
+
+
+def test_too_early_to_ask_if_the_prefix_would_be_too_long():
+    assert committed_frames(10.0, 9.95, 11.6, 2.0, SPEC) is None
+
+
+def test_the_expected_latency_is_the_slowest_of_the_last_few():
+    latency = Latency(0.5)
+    latency.add(0.2)
+    assert latency.seconds == 0.5
+    for seconds in (0.3, 0.25, 0.9, 0.2, 0.2):
+        latency.add(seconds)
+    assert latency.seconds == 0.9
+    for _ in range(5):
+        latency.add(0.2)
+    assert latency.seconds == 0.2
