@@ -161,7 +161,16 @@ def load_bundle(path: str | Path, device: str = "cpu") -> Bundle:
             raise BundleError(f"{file} does not fit {folder / 'bundle.json'}: {error}") from error
     for module in (bundle.world_model, bundle.uncertainty, bundle.semantic, bundle.value):
         module.to(device).eval().requires_grad_(False)
+    bundle.world_model.fast = has_bfloat16(device)
     return Bundle(bundle.world_model, bundle.uncertainty, bundle.semantic, bundle.value, config, bundle_hash(folder))
+
+
+def has_bfloat16(device: str) -> bool:
+    """Whether bfloat16 is worth it: on a GPU always, on a processor where it computes in it."""
+    if not device.startswith("cpu"):
+        return True
+    checks = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return any(check is not None and check() for check in checks)
 
 
 def save_bundle(bundle: Bundle, path: str | Path) -> Path:
