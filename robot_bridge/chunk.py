@@ -48,6 +48,7 @@ class PoseCurve:
         self._velocities = _waypoint_rates(np.diff(self.poses[:, :3], axis=0), durations)
         # Angular velocities in the flange's frame: a segment's rotation vector is the same in both of its end frames.
         self._rates = _waypoint_rates(self._turns, durations)
+        self._end_rates = _as_vector_rate(self._turns, self._rates[1:])
 
     @property
     def start(self) -> float:
@@ -74,9 +75,7 @@ class PoseCurve:
             fraction, b[:3] - a[:3], self._velocities[i] * duration, self._velocities[i + 1] * duration
         )
         turn = self._turns[i]
-        turned = _quintic(
-            fraction, turn, self._rates[i] * duration, _as_vector_rate(turn, self._rates[i + 1]) * duration
-        )
+        turned = _quintic(fraction, turn, self._rates[i] * duration, self._end_rates[i] * duration)
         euler = (self._rotations[i] * Rotation.from_rotvec(turned)).as_euler("xyz")
         gripper = a[6] + fraction * (b[6] - a[6])
         return np.concatenate([position, euler, [gripper]])

@@ -18,6 +18,9 @@ from robot_bridge.guard.reasons import Finding, Reason
 from robot_bridge.guard.workspace import StepLimit, Workspace
 from robot_model.conventions import pose_distance
 
+HUGE = 1e6
+"""No pose (metres, radians) and no time from now (seconds) comes near this."""
+
 STILL_METRES = 0.005
 STILL_RADIANS = 0.03
 """The arm counts as waiting at the chunk's start while it is commanded to stay this close to it."""
@@ -112,13 +115,14 @@ class Matching:
 
 
 class Finite:
-    """No NaN, no infinity."""
+    """No NaN, no infinity, nothing so large that arithmetic overflows."""
 
     def check(self, proposal: Proposal) -> Proposal | Finding:
         """See `PlanLayer.check`."""
-        if not (np.isfinite(proposal.poses).all() and np.isfinite(proposal.times).all()):
-            bad = int((~np.isfinite(proposal.poses)).sum() + (~np.isfinite(proposal.times)).sum())
-            return Finding(Reason.PLAN_NON_FINITE, f"{bad} of its numbers are not finite")
+        # A comparison with NaN is false, so this finds NaN and infinity as well.
+        sane = np.append(np.abs(proposal.poses) < HUGE, np.abs(proposal.times - proposal.now) < HUGE)
+        if not sane.all():
+            return Finding(Reason.PLAN_NON_FINITE, f"{int((~sane).sum())} of its numbers are not finite, or absurd")
         return proposal
 
 

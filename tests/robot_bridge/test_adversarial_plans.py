@@ -14,8 +14,8 @@ from robot_bridge.trajectory import Schedule
 from robot_model.conventions import DROID_RESET_JOINTS
 from robot_model.franka import franka
 
-PLANS = 3000
-CELLS = 20
+PLANS = 2000
+CELLS = 10
 
 
 class Adversary:

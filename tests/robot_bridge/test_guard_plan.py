@@ -59,6 +59,7 @@ def test_a_good_plan_passes_untouched():
         (plan(times=plan().times * np.nan), Reason.PLAN_NON_FINITE),
         (plan(moved(3, z=np.nan)), Reason.PLAN_NON_FINITE),
         (plan(moved(0, roll=np.inf)), Reason.PLAN_NON_FINITE),
+        (plan(moved(0, x=-1e200)), Reason.PLAN_NON_FINITE),
         (plan(START + [0.3, 0, 0, 0, 0, 0, 0] + np.zeros((5, 7))), Reason.FIRST_WAYPOINT_FAR),
         (plan(START + [0, 0, 0, 0, 0, 1.0, 0] + np.zeros((5, 7))), Reason.FIRST_WAYPOINT_FAR),
         (plan(moved(4, z=-0.3)), Reason.WORKSPACE),
