@@ -16,7 +16,7 @@ from robot_bridge.errors import BridgeError
 
 BUDGET = 330.0
 """Seconds of wall clock after which a run is ended whatever the robot's clock says; the report follows."""
-SERVER_START, SIM_START, BRIDGE_START = 150.0, 90.0, 45.0
+SERVER_START, SIM_START, BRIDGE_START = 200.0, 120.0, 60.0
 RESTARTS = 3
 
 
