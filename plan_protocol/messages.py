@@ -145,7 +145,8 @@ class Candidate:
     Attributes:
         name: Human-readable origin, e.g. ``+x``, ``-z close``, ``previous``.
         poses: ``(H, 7)`` float64.
-        reward: Uncertainty-weighted reward r = w(h) (r_s - lambda d), maximum over the frames.
+        reward: What the arg max is over: the uncertainty-weighted reward w(h) (r_s - lambda d), maximum over the
+            frames, plus the weighted expected return mu w(h) E[V].
         relevance: The semantic part r_s at that frame, in [0, 1].
         distance: The centring part d(c, c_r) at that frame, in image widths.
         uncertainty: Mean normalised uncertainty h of the imagined frames, in [0, 1].

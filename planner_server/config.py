@@ -21,6 +21,7 @@ class PlannerConfig:
         max_gripper_speed: Largest change of the gripper (0 open .. 1 closed) per second.
         centring: lambda, weight of the centring distance against the relevance; distances are in image widths.
         riding_view: Weight of a view from the arm itself in the mean over the views; a fixed camera's is 1.
+        progress: mu, weight of the expected return in the global planner's reward r + mu w(h) E[V].
         doubt: kappa of the weight w(h) = exp(-kappa h).
         visible: Relevance from which an object counts as seen in a view.
         region: Share of the highest weighted relevance from which a cell belongs to the region of c_r.
@@ -43,6 +44,7 @@ class PlannerConfig:
     max_gripper_speed: float = 5.0
     centring: float = 1.0
     riding_view: float = 0.2
+    progress: float = 0.5
     doubt: float = 1.0
     visible: float = 0.3
     region: float = 0.5

@@ -28,6 +28,9 @@ from planner_server.view_geometry import desired_centres
 from planner_server.weighting import confidence_weight
 from robot_model.kinematics import ArmKinematics
 
+FINGERS_AT_REST = 0.05
+HELD_BETWEEN = (0.1, 0.95)
+
 
 class Planner:
     """VidPlan's planner over one bundle of models.
@@ -67,10 +70,11 @@ class Planner:
         stage = Stages(context, self._device)
         self._check(request)
         task = understand(request.instruction)
+        phrase = task.attend_to(holding(request.observation.poses[:, 6]))
 
         with stage("encode_frames"), torch.no_grad():
             scene = self._observe(request)
-            seen_now = self._bundle.semantic.relevance(scene.history[:, -1:], task.target).amax((-2, -1))[0, 0]
+            seen_now = self._bundle.semantic.relevance(scene.history[:, -1:], phrase).amax((-2, -1))[0, 0]
 
         with stage("propose"):  # A = {a^i} <- u(o, l)
             situation = self._situation(request, context.robot_id)
@@ -81,11 +85,12 @@ class Planner:
             o, h = self._imagine(scene, self._tensor(A))
 
         with stage("score"), torch.no_grad():  # r^i <- w(h^i) R(o^i, a^i)
-            relevance = self._bundle.semantic.relevance(o.latents, task.target)
+            relevance = {p: self._bundle.semantic.relevance(o.latents, p) for p in {phrase, task.target}}
             travel = self._travel(A, situation.start)
-            r = score(relevance, h.h, self._centres(A), seen_now, self._view_weights(), travel, self.config)
-            V = self._bundle.value.expected(self._bundle.value(o, relevance))
-            best = int(r.reward.argmax())  # global planner: arg max over i
+            r = score(relevance[phrase], h.h, self._centres(A), seen_now, self._view_weights(), travel, self.config)
+            V = self._bundle.value.expected(self._bundle.value(o, relevance[task.target])).mean(1)
+            reward = r.reward + self.config.progress * r.weight * V
+            best = int(reward.argmax())  # global planner: arg max over i
 
         with stage("refine"):  # local planner: GradOpt, K iterations
             local = refine(
@@ -111,7 +116,7 @@ class Planner:
             observation_stamp=request.observation_stamp,
             times=situation.times,
             poses=a,
-            candidates=candidates(proposals, r, V),
+            candidates=candidates(proposals, reward, r, V),
             chosen=best,
             refined=local.refined,
             objective=(local.before, local.after),
@@ -232,19 +237,30 @@ def held_gripper(measured: float) -> float:
     return 1.0 if measured > 0.1 else 0.0
 
 
-def candidates(proposals: Sequence[Proposal], r: Scores, V: Tensor) -> tuple[Candidate, ...]:
+def holding(fingers: np.ndarray) -> bool:
+    """Whether the fingers stand on something: at rest, neither open nor fully closed.
+
+    The robot's own state, not its cameras, says so: fingers that close on nothing reach 1.
+
+    Args:
+        fingers: ``(T,)`` measured gripper at the history frames, 0 open .. 1 closed.
+    """
+    at_rest = float(np.ptp(fingers[-2:])) < FINGERS_AT_REST
+    return at_rest and HELD_BETWEEN[0] < float(fingers[-1]) < HELD_BETWEEN[1]
+
+
+def candidates(proposals: Sequence[Proposal], reward: Tensor, r: Scores, V: Tensor) -> tuple[Candidate, ...]:
     """The message's view of the global planner's verdict."""
-    value = V.mean(1)
     return tuple(
         Candidate(
             name=proposal.name,
             poses=proposal.poses,
-            reward=float(r.reward[i]),
+            reward=float(reward[i]),
             relevance=float(r.relevance[i]),
             distance=float(r.distance[i]),
             uncertainty=float(r.uncertainty[i]),
             weight=float(r.weight[i]),
-            value=float(value[i]),
+            value=float(V[i]),
         )
         for i, proposal in enumerate(proposals)
     )

@@ -26,13 +26,13 @@ from plan_protocol.messages import Plan
 from planner_server.config import PlannerConfig
 from planner_server.errors import BadRequestError
 from planner_server.limits import project
-from planner_server.planner import held_gripper
+from planner_server.planner import held_gripper, holding
 from robot_model.conventions import DROID_RESET_JOINTS, pose_distance
 
 # Where the toy cameras see the pinch point at the start; a red square beside it asks for a sideways motion.
 TOOL = (40, 37)
 RIGHT_OF_TOOL = (60, 37, 255, 0)
-GLOBAL_ONLY = PlannerConfig(iterations=0)
+GLOBAL_ONLY = PlannerConfig(iterations=0, progress=0.0)
 
 
 def plan(images: np.ndarray | None = None, config: PlannerConfig | None = None, **changes: object) -> Plan:
@@ -77,10 +77,18 @@ def test_the_local_planner_raises_the_objective_and_says_so() -> None:
 def test_an_uncertain_object_is_left_for_a_sure_one() -> None:
     """World-model hacking end to end: a bright, doubtful square on the right, a paler sure one on the left."""
     images = picture(0, ((56, 37, 255, 255), (24, 37, 200, 0)))
-    naive = plan(images, PlannerConfig(iterations=0, doubt=1e-6, region=0.9))
+    naive = plan(images, PlannerConfig(iterations=0, progress=0.0, doubt=1e-6, region=0.9))
     aware = plan(images, GLOBAL_ONLY)
     assert naive.candidates[naive.chosen].name == "+y", "without uncertainty the hack must pay, or this shows nothing"
     assert aware.candidates[aware.chosen].name == "-y"
+
+
+def test_the_expected_return_decides_between_equally_relevant_chunks() -> None:
+    images = picture(0, (RIGHT_OF_TOOL,))
+    answer = plan(images, PlannerConfig(iterations=0, progress=20.0))
+    values = [candidate.value for candidate in answer.candidates]
+    assert answer.chosen == int(np.argmax(values))
+    assert answer.chosen != plan(images, GLOBAL_ONLY).chosen
 
 
 def test_a_scene_that_cannot_be_trusted_is_explored() -> None:
@@ -203,3 +211,11 @@ def test_an_arm_outside_the_pandas_range_is_an_fr3() -> None:
 def test_holding_means_keeping_the_fingers_closed() -> None:
     assert held_gripper(0.02) == 0.0
     assert held_gripper(0.4) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("fingers", "held"),
+    [((0.64, 0.64), True), ((0.0, 0.0), False), ((1.0, 1.0), False), ((0.3, 0.64), False), ((0.02, 0.64, 0.63), True)],
+)
+def test_fingers_that_rest_between_open_and_closed_hold_something(fingers: tuple[float, ...], held: bool) -> None:
+    assert holding(np.array(fingers)) is held
