@@ -18,8 +18,9 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
 
-from robot_bridge.bags import IMAGE, JOINT_STATE, NEEDED, STRING, Bag, Recorded, decode
+from robot_bridge.bags import Bag
 from robot_bridge.errors import BridgeError
+from robot_bridge.recorded import IMAGE, JOINT_STATE, NEEDED, STRING, Recorded, decode
 from robot_model import ros_names
 
 CLASSES = {IMAGE: Image, JOINT_STATE: JointState, STRING: String}
@@ -32,6 +33,8 @@ PATIENCE = 500_000_000
 GIVE_UP = 180.0
 """Seconds of wall clock after which a single plan is no longer waited for."""
 DELIVERY = 0.3
+TAIL = 150_000_000
+"""ns for which the clock runs on, so that the bridge sees the last frame too."""
 
 
 class Listener(Protocol):
@@ -74,7 +77,7 @@ class Player:
         """Wait, with the clock at its start, until the bridge listens and has greeted its planner.
 
         Raises:
-            BridgeError: It does not within ``timeout`` seconds.
+            BridgeError: It does not within ``timeout`` seconds, or somebody else tells the time.
         """
         deadline = time.monotonic() + timeout
         while not (bridge.link.ready and all(p.get_subscription_count() for p in self._publishers.values())):
@@ -83,6 +86,10 @@ class Player:
                 raise BridgeError(f"{what} after {timeout:.0f} s.")
             self._tell_time(self.time)
             time.sleep(0.05)
+        if self._node.count_publishers(ros_names.CLOCK) > 1:
+            raise BridgeError(
+                f"another program publishes {ros_names.CLOCK} in this ROS domain; choose another one with --domain-id."
+            )
 
     def play(self, bridge: Listener, progress: Callable[[float], object] = lambda seconds: None) -> None:
         """Play the bag to its end and wait for the last plan; ``progress`` gets the seconds of footage gone by."""
@@ -95,7 +102,7 @@ class Player:
             self._publishers[message.topic].publish(message.data)
             if message.topic in NEEDED:
                 self._await_delivery(message, bridge)
-        self._run_clock(self.time + 2 * STEP, bridge)
+        self._run_clock(self.time + TAIL, bridge)
         self._await_plan(bridge)
 
     def close(self) -> None:

@@ -34,7 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="vidplan replay",
         description="Play a rosbag2 recording of a cell (three cameras, joint states) to the bridge in dry run: "
-        "commands are computed, guarded and recorded, and nothing is published to any command topic. Writes summary.json, "
+        "commands are computed, guarded and recorded, never published. Writes summary.json, "
         "video.mp4 and report.html. Make a bag of a DROID episode with `vidplan bag from-episode`.",
         epilog="Exit code: 0 when plans were made and the bag is sound; 1 when no plan could be made, or the bag is "
         "damaged (truncated, missing or wrong topics, undecodable or out-of-order messages): what could be read is "
@@ -78,6 +78,8 @@ def _replay(arguments: argparse.Namespace) -> int:
         notes.append(f"The replay stopped early: {error or type(error).__name__}")
         _report_quietly(out, bag, notes)
         raise
+    if bag.plannable and not (out / "plans" / "00001.npz").exists():
+        notes.append("No plan was made although the topics are there; the events below say what the bridge refused.")
     _keep_operator(bag, out)
     summary = make_report(out, {"seconds": round(bag.seconds, 3), "notes": notes, "bag": describe(bag)})
     _tell(summary, out, arguments.json)
@@ -169,8 +171,8 @@ def _advance(bar: Any, seconds: float, plans: int) -> None:
 
 def _keep_readable(bag: Any, instruction: str, out: Path) -> None:
     """The run record of a bag nothing can be planned on: the arm's motion, where that much is there."""
-    from robot_bridge.bags import JOINT_STATE, decode
     from robot_bridge.joint_states import JointReader
+    from robot_bridge.recorded import JOINT_STATE, decode
     from robot_model.franka import franka
     from robot_model.kinematics import ArmKinematics
     from robot_model.ros_names import CAMERAS, JOINT_STATES
@@ -196,7 +198,7 @@ def _keep_operator(bag: Any, out: Path) -> None:
     """What the operator commanded when the episode was recorded, for the report's curves."""
     from scipy.spatial.transform import Rotation
 
-    from robot_bridge.bags import COMMANDED_POSE, decode
+    from robot_bridge.recorded import COMMANDED_POSE, decode
 
     with (out / "recorded.jsonl").open("w") as lines:
         for message in bag.messages([COMMANDED_POSE]):

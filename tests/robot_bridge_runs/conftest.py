@@ -22,9 +22,10 @@ def write_video(path: Path, frames: int, hue: int, size: tuple[int, int] = (80, 
         stream = container.add_stream("libx264", rate=5)
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
+        noise = np.random.default_rng(hue)  # what real pictures have and what keeps a bag from shrinking to nothing
         for index in range(frames):
-            picture = np.full((size[1], size[0], 3), 60, np.uint8)
-            picture[:, :, hue] = 150
+            picture = noise.integers(40, 80, (size[1], size[0], 3), np.uint8)
+            picture[:, :, hue] += 90
             picture[10:20, 4 + 2 * index : 14 + 2 * index] = 230
             for packet in stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")):
                 container.mux(packet)
