@@ -7,92 +7,18 @@ with a sentence a person can act on.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
+from robot_bridge.bag_check import Problem, Topic, judge, recorded_robot
 from robot_bridge.errors import BridgeError
 from robot_bridge.mcap_salvage import CutOffError, salvage
+from robot_bridge.recorded import JOINT_STATE, NEEDED, STRING, Recorded, decode
 from robot_model import ros_names
-
-IMAGE, JOINT_STATE, STRING = "sensor_msgs/msg/Image", "sensor_msgs/msg/JointState", "std_msgs/msg/String"
-NEEDED = {**{ros_names.camera_topic(name): IMAGE for name in ros_names.CAMERAS}, ros_names.JOINT_STATES: JOINT_STATE}
-"""Topics without which nothing can be planned, and their types."""
-OPTIONAL = {
-    ros_names.INSTRUCTION: STRING,
-    **{ros_names.camera_info_topic(name): "sensor_msgs/msg/CameraInfo" for name in ros_names.CAMERAS},
-}
-COMMANDED_POSE = "/recorded/commanded_pose"
-"""geometry_msgs/PoseStamped: what the operator commanded when the episode was recorded."""
-ROBOTS = ("panda", "fr3")
-_STAMPED = ("sensor_msgs/", "geometry_msgs/msg/PoseStamped", "trajectory_msgs/msg/JointTrajectory")
 
 
 class BagError(BridgeError):
     """A bag cannot be read at all, or cannot be written."""
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something wrong with a bag.
-
-    Attributes:
-        kind: ``truncated``, ``missing_topic``, ``wrong_type``, ``wrong_joints``, ``out_of_order``, ``undecodable``,
-            ``clock`` or ``no_instruction``.
-        text: What was found, where, and what to do.
-        damage: The recording itself is faulty (as opposed to: something optional is not in it).
-    """
-
-    kind: str
-    text: str
-    damage: bool = True
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """One recorded message: topic, type, time of receipt [ns], and the serialized (CDR) bytes as they were sent."""
-
-    topic: str
-    type: str
-    log_time: int
-    data: bytes
-
-    @property
-    def stamp(self) -> int | None:
-        """``header.stamp`` in ns, or None for a type without header."""
-        if not self.type.startswith(_STAMPED) or len(self.data) < 12:
-            return None
-        # CDR: four bytes that say the byte order, then the header's seconds and nanoseconds.
-        seconds, nanoseconds = struct.unpack_from("<iI" if self.data[1] & 1 else ">iI", self.data, 4)
-        return int(seconds) * 1_000_000_000 + int(nanoseconds)
-
-
-@dataclass
-class Topic:
-    """What a bag holds of one topic; times in ns of receipt, ``backwards`` counts stamps earlier than one before."""
-
-    name: str
-    type: str
-    count: int = 0
-    first: int = 0
-    last: int = 0
-    backwards: int = 0
-    undecodable: int = 0
-    lags: list[float] = field(default_factory=list, repr=False)
-    newest_stamp: int = -(2**62)
-
-    @property
-    def seconds(self) -> float:
-        """Time between the first and the last message."""
-        return (self.last - self.first) / 1e9
-
-    @property
-    def rate(self) -> float:
-        """Messages per second, 0 where there are fewer than two."""
-        return (self.count - 1) / self.seconds if self.count > 1 and self.seconds > 0 else 0.0
 
 
 class Bag:
@@ -121,7 +47,7 @@ class Bag:
             raise
         except Exception as error:  # rosbags, apsw and the codecs each have their own errors for a damaged file
             self._fall_back(error)
-        self._judge()
+        self.problems += judge(self.topics, self.joint_names)
 
     @property
     def seconds(self) -> float:
@@ -137,7 +63,7 @@ class Bag:
     @property
     def robot(self) -> str | None:
         """``panda`` or ``fr3`` by the names of the recorded joints, None where they are neither."""
-        return next((robot for robot in ROBOTS if {f"{robot}_joint{i}" for i in range(1, 8)} <= self.joint_names), None)
+        return recorded_robot(self.joint_names)
 
     @property
     def plannable(self) -> bool:
@@ -218,70 +144,6 @@ class Bag:
             )
         )
 
-    def _judge(self) -> None:
-        for name, kind in NEEDED.items():
-            topic = self.topics.get(name)
-            if topic is None or not topic.count:
-                self.problems.append(Problem("missing_topic", _missing(name, kind, self.topics)))
-            elif topic.type != kind:
-                text = f"{name} is recorded as {topic.type}, the bridge reads {kind}. Record it with that type."
-                self.problems.append(Problem("wrong_type", text))
-        for name, kind in OPTIONAL.items():
-            if name in self.topics and self.topics[name].type != kind:
-                text = f"{name} is recorded as {self.topics[name].type}, expected {kind}; it is not used."
-                self.problems.append(Problem("wrong_type", text))
-        if not (self.topics.get(ros_names.INSTRUCTION) or Topic("", "")).count:
-            text = f"no {ros_names.INSTRUCTION} in the bag: give the task with --instruction."
-            self.problems.append(Problem("no_instruction", text, damage=False))
-        for topic in self.topics.values():
-            if topic.name in NEEDED:
-                self._judge_stamps(topic)
-        states = self.topics.get(ros_names.JOINT_STATES)
-        if self.robot is None and states is not None and states.count and states.type == JOINT_STATE:
-            text = (
-                f"{states.name} names the joints {', '.join(sorted(self.joint_names)[:8]) or '(none)'}; the bridge "
-                f"knows {' and '.join(f'{robot}_joint1..7' for robot in ROBOTS)}."
-            )
-            self.problems.append(Problem("wrong_joints", text))
-
-    def _judge_stamps(self, topic: Topic) -> None:
-        if topic.undecodable:
-            text = f"{topic.name}: {topic.undecodable} of {topic.count} messages cannot be decoded and are skipped."
-            self.problems.append(Problem("undecodable", text))
-        if topic.backwards:
-            text = (
-                f"{topic.name}: {topic.backwards} of {topic.count} header stamps run backwards; the bridge refuses "
-                "them. Was the recording's clock set back, or were two publishers on this topic?"
-            )
-            self.problems.append(Problem("out_of_order", text))
-        lag = sorted(topic.lags)[len(topic.lags) // 2] if topic.lags else 0.0
-        if not -0.05 < lag < 1.0:
-            text = (
-                f"{topic.name}: header stamps are {lag:.3f} s before the time of receipt (median), so the bridge will "
-                "call every message stale. Were the machines' clocks synchronised (chrony, PTP)?"
-            )
-            self.problems.append(Problem("clock", text))
-
-
-def decode(message: Recorded) -> Any | None:
-    """The decoded message, or None when its bytes are not a sound message of its type."""
-    try:
-        decoded = _typestore().deserialize_cdr(message.data, message.type)
-    except Exception:  # rosbags raises several kinds for malformed bytes; all mean the same here
-        return None
-    if message.type == IMAGE and len(decoded.data) < decoded.step * decoded.height:
-        return None
-    if message.type == JOINT_STATE and len(decoded.name) > len(decoded.position):
-        return None
-    return decoded
-
-
-@lru_cache(maxsize=1)
-def _typestore() -> Any:
-    from rosbags.typesys import Stores, get_typestore
-
-    return get_typestore(Stores.ROS2_JAZZY)
-
 
 def _target(path: Path, problems: list[Problem]) -> Path:
     """The folder of a bag, or its one storage file where ``metadata.yaml`` is missing."""
@@ -325,12 +187,3 @@ def _cut(file: Path) -> str | None:
     except CutOffError as error:
         return f"{file.name}: {error}"
     return None
-
-
-def _missing(name: str, kind: str, topics: dict[str, Topic]) -> str:
-    others = sorted(other for other, topic in topics.items() if topic.type == kind and other not in NEEDED)
-    hint = f" The bag has these {kind} topics: {', '.join(others)}." if others else ""
-    return (
-        f"{name} ({kind}) is missing, so nothing can be planned.{hint} "
-        f"Record it under that name, e.g. `ros2 bag record -s mcap {name} ...` with the driver remapped to it."
-    )

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from robot_bridge.bag_writer import BagWriter
-from robot_bridge.bags import COMMANDED_POSE
 from robot_bridge.episode import Episode, decode_video
+from robot_bridge.recorded import COMMANDED_POSE
 from robot_model import gripper, ros_names
 from robot_model.conventions import CONTROL_PERIOD, pose_to_matrix
 
