@@ -49,6 +49,9 @@ from robot_model.ros_names import INSTRUCTION, STATUS
 STOP_SERVICE = "/vidplan/stop"
 REARM_SERVICE = "/vidplan/rearm"
 STATUS_QOS = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+WATCH_PERIOD = 0.02
+"""Seconds of wall clock between two looks at the planner's connection."""
+
 BRAKING_PATIENCE = 2.0
 """Seconds of wall clock that `close` waits for the arm to come to rest (a paused simulation never does)."""
 
@@ -135,6 +138,8 @@ class BridgeNode:
         # A player of recordings stops its clock while a plan is being made, so a dry run ticks by the wall clock.
         clock = Clock(clock_type=ClockType.STEADY_TIME) if config.dry_run else None
         control.create_timer(config.control_period, self._tick, clock=clock)
+        # The loss of the planner does not wait for the next tick, whatever the pace of the clock.
+        control.create_timer(WATCH_PERIOD, self._watch_planner, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def start(self) -> None:
         """Connect to the planner and begin to tick.
@@ -236,6 +241,8 @@ class BridgeNode:
             self._tell(
                 event("started", now, detail=f"{self.config.robot}, {'dry run' if self.config.dry_run else 'live'}")
             )
+        elif now < self._began:  # simulated time was set back
+            self._began = now
         while self._events_waiting:
             self._publish(self._events_waiting.pop(0))
         try:
@@ -247,6 +254,10 @@ class BridgeNode:
             self.executor.stop(Finding(Reason.STOPPED, f"internal error: {error!r}"))
         if self.config.duration and now - self._began >= self.config.duration:
             self.done.set()
+
+    def _watch_planner(self) -> None:
+        if self.link.lost:
+            self._tick()
 
     def _send(self, command: Command) -> None:
         sent = False

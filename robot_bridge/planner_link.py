@@ -113,6 +113,11 @@ class PlannerLink:
         """The server is there, its promises fit this robot, and it knows of a new task."""
         return self._ready and self._same_server() and not self._new_task
 
+    @property
+    def lost(self) -> bool:
+        """The server is gone, and `poll` has not said so yet."""
+        return self._ready and not self._same_server()
+
     def request(self, request: PlanRequest) -> int:
         """Send a request; returns its id at once.
 
@@ -134,7 +139,7 @@ class PlannerLink:
         if self._client is None:
             return []
         news = []
-        if self._ready and not self._same_server():
+        if self.lost:
             self._ready = self._new_task = False
             news.append(LinkEvent("lost", f"the planner at {self.config.server} is gone"))
         while self._events:
