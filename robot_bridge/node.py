@@ -19,6 +19,7 @@ import numpy as np
 import rclpy
 from rclpy.clock import Clock, ClockType
 from rclpy.context import Context
+from rclpy.exceptions import NameValidationException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -32,7 +33,7 @@ from trajectory_msgs.msg import JointTrajectory
 from plan_protocol.messages import Observation, Plan
 from robot_bridge.commanded import Command
 from robot_bridge.config import BridgeConfig
-from robot_bridge.errors import ImageError
+from robot_bridge.errors import ConfigError, ImageError
 from robot_bridge.events import Event, event
 from robot_bridge.executor import Executor
 from robot_bridge.guard.reasons import Finding, Reason
@@ -85,7 +86,7 @@ class BridgeNode:
             ros_arguments: ``--ros-args ...`` as on any ROS node's command line.
 
         Raises:
-            ConfigError: A ROS parameter's value cannot be used.
+            ConfigError: A ROS parameter's value or a topic's name cannot be used.
             BridgeError: The record's directory cannot be written.
         """
         self._own_context = context is None
@@ -124,7 +125,12 @@ class BridgeNode:
         for name, topic in config.camera_topics.items():
             compressed = topic.endswith("/compressed")
             take = partial(self._image, name, compressed_to_rgb if compressed else image_to_rgb)
-            sensors.create_subscription(CompressedImage if compressed else Image, topic, take, qos_profile_sensor_data)
+            try:
+                sensors.create_subscription(
+                    CompressedImage if compressed else Image, topic, take, qos_profile_sensor_data
+                )
+            except NameValidationException as error:
+                raise ConfigError("cameras", f"'{topic}' is no topic name: {error}") from error
         sensors.create_subscription(JointState, config.joint_topic, self._joint_state, qos_profile_sensor_data)
         control.create_subscription(String, INSTRUCTION, self._instruct, 10)
         control.create_service(Trigger, STOP_SERVICE, self._stop_called)

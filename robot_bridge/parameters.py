@@ -6,9 +6,11 @@ from dataclasses import fields
 from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 
 from robot_bridge.config import BridgeConfig
+from robot_bridge.errors import ConfigError
 
 
 def declare(node: Node, base: BridgeConfig) -> BridgeConfig:
@@ -24,7 +26,10 @@ def declare(node: Node, base: BridgeConfig) -> BridgeConfig:
             values[item.name] = bool(node.get_parameter(item.name).value)
             continue
         default = list(value) if isinstance(value, tuple) else value
-        given = node.declare_parameter(item.name, default, _descriptor(item.metadata, value)).value
+        try:
+            given = node.declare_parameter(item.name, default, _descriptor(item.metadata, value)).value
+        except ParameterException as error:
+            raise ConfigError(item.name, str(error)) from error
         values[item.name] = tuple(given) if isinstance(value, tuple) else given
     return BridgeConfig.from_mapping(values)
 

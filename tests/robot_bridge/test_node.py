@@ -17,6 +17,7 @@ from ros_cell import RosCell  # noqa: E402
 
 from plan_protocol.server import PlanServer  # noqa: E402
 from robot_bridge.config import BridgeConfig  # noqa: E402
+from robot_bridge.errors import ConfigError  # noqa: E402
 from robot_bridge.node import BridgeNode  # noqa: E402
 from robot_bridge.recording import RunRecorder  # noqa: E402
 from robot_model.franka import PANDA  # noqa: E402
@@ -143,3 +144,26 @@ def test_interrupted_cameras_end_in_a_hold_and_are_named(ros_context, cell):
     finally:
         node.close()
         server.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [
+        (["--ros-args", "-p", "max_linear_speed:=9.0"], "max_linear_speed"),
+        (["--ros-args", "-p", "max_linear_speed:=fast"], "max_linear_speed"),
+        (["--ros-args", "-p", "robot:=ur5"], "robot"),
+    ],
+)
+def test_ros_parameters_are_checked_like_options(arguments, field):
+    with pytest.raises(ConfigError, match=field):
+        BridgeNode(BridgeConfig(), ros_arguments=arguments)
+
+
+def test_ros_parameters_win_and_bad_topics_are_named():
+    node = BridgeNode(
+        BridgeConfig(), ros_arguments=["--ros-args", "-p", "max_linear_speed:=0.1", "-p", "dry_run:=true"]
+    )
+    assert node.config == BridgeConfig(max_linear_speed=0.1, dry_run=True)
+    node.close()
+    with pytest.raises(ConfigError, match="cameras"):
+        BridgeNode(BridgeConfig(cameras=("left=bad..topic",)))
