@@ -19,7 +19,7 @@ import numpy as np
 import rclpy
 from rclpy.clock import Clock, ClockType
 from rclpy.context import Context
-from rclpy.exceptions import NameValidationException
+from rclpy.exceptions import NameValidationException, ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -95,7 +95,10 @@ class BridgeNode:
             rclpy.init(args=list(ros_arguments), context=self._context, signal_handler_options=SignalHandlerOptions.NO)
         self._on_event = on_event
         self._control = self._node("vidplan_bridge", config.use_sim_time)
-        self.config = config = declare(self._control, config)
+        try:
+            self.config = config = declare(self._control, config)
+        except ParameterException as error:
+            raise ConfigError("ROS parameters", str(error)) from error
         if recorder is None and config.record:
             recorder = RunRecorder(Path(config.record), config)
         self._recorder = recorder

@@ -6,15 +6,12 @@ from dataclasses import fields
 from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
-from rclpy.exceptions import ParameterException
-from rclpy.node import Node
 
 from robot_bridge.config import BridgeConfig
-from robot_bridge.errors import ConfigError
 
 
-def declare(node: Node, base: BridgeConfig) -> BridgeConfig:
-    """Declare every setting as a read-only parameter of ``node``; what --ros-args or a file sets wins over ``base``.
+def declare(node: Any, base: BridgeConfig) -> BridgeConfig:
+    """Declare every setting as a read-only parameter of an rclpy node; --ros-args and files win over ``base``.
 
     Raises:
         ConfigError: A parameter's value cannot be used.
@@ -26,10 +23,7 @@ def declare(node: Node, base: BridgeConfig) -> BridgeConfig:
             values[item.name] = bool(node.get_parameter(item.name).value)
             continue
         default = list(value) if isinstance(value, tuple) else value
-        try:
-            given = node.declare_parameter(item.name, default, _descriptor(item.metadata, value)).value
-        except ParameterException as error:
-            raise ConfigError(item.name, str(error)) from error
+        given = node.declare_parameter(item.name, default, _descriptor(item.metadata, value)).value
         values[item.name] = tuple(given) if isinstance(value, tuple) else given
     return BridgeConfig.from_mapping(values)
 
