@@ -7,7 +7,7 @@ from pathlib import Path
 from safetensors.torch import load_file
 
 from models.bundle import BundleConfig, build, save_bundle
-from models.training.config import STAGES
+from models.training.names import STAGES
 from models.training.workshop import Workshop
 
 

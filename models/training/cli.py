@@ -10,7 +10,7 @@ from pathlib import Path
 
 def main(argv: list[str]) -> int:
     """Run the command; returns the exit code."""
-    from models.training.config import PRESETS, STAGES
+    from models.training.names import PRESET_NAMES, STAGES
 
     parser = argparse.ArgumentParser(
         prog="vidplan train",
@@ -20,7 +20,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("stage", choices=[*STAGES, "all"], help="stages need those to their left")
     parser.add_argument("--data", type=Path, required=True, help="recorded episodes (vidplan sim record)")
     parser.add_argument("--out", type=Path, required=True, help="work folder; `bundle` puts the bundle into OUT/bundle")
-    parser.add_argument("--preset", choices=sorted(PRESETS), default="tabletop", help="sizes and budgets")
+    parser.add_argument("--preset", choices=PRESET_NAMES, default="tabletop", help="sizes and budgets")
     budget = parser.add_mutually_exclusive_group()
     budget.add_argument("--minutes", type=float, help="wall-clock budget of the stage (default: the preset's)")
     budget.add_argument("--steps", type=int, help="steps of the stage instead: exactly reproducible")
@@ -29,6 +29,7 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
 
     from models.errors import ModelsError
+    from models.training.config import PRESETS
     from models.training.workshop import Workshop
 
     preset = PRESETS[options.preset]

@@ -12,9 +12,6 @@ from models.edm import Edm
 from models.head_unet import HeadConfig
 from models.semantic import SemanticConfig
 
-STAGES = ("autoencoder", "latents", "semantic", "world-model", "flow-map", "heads", "bundle")
-"""In the order in which they need each other."""
-
 
 @dataclass(frozen=True)
 class LoopConfig:
@@ -131,10 +128,10 @@ TABLETOP = Preset(
     loops=MappingProxyType(
         {
             "autoencoder": LoopConfig(batch=32, rate=1.5e-3, minutes=7, decay=1e-4, average=0.01),
-            "semantic": LoopConfig(batch=32, rate=2e-3, minutes=3, average=0.01),
-            "world-model": LoopConfig(batch=16, rate=1e-3, minutes=22),
-            "flow-map": LoopConfig(batch=24, rate=3e-4, minutes=6, average=0.01),
-            "heads": LoopConfig(batch=12, rate=1e-3, minutes=5, average=0.01),
+            "semantic": LoopConfig(batch=32, rate=2e-3, minutes=6, average=0.01),
+            "world-model": LoopConfig(batch=16, rate=1e-3, minutes=28),
+            "flow-map": LoopConfig(batch=24, rate=3e-4, minutes=7, average=0.01),
+            "heads": LoopConfig(batch=12, rate=1e-3, minutes=6, average=0.01),
         }
     ),
 )

@@ -157,3 +157,11 @@ def test_calibration_of_honest_and_of_overconfident_probabilities():
     assert honest < 0.01
     assert proud == pytest.approx(0.45)
     assert worst == pytest.approx(0.45)
+
+
+def test_the_command_line_names_the_presets_there_are():
+    from models.training.config import PRESETS
+    from models.training.names import PRESET_NAMES, STAGES
+
+    assert tuple(PRESETS) == PRESET_NAMES
+    assert all(set(preset.loops) == set(STAGES) - {"latents", "bundle"} for preset in PRESETS.values())
