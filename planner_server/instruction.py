@@ -29,10 +29,6 @@ class Task:
     target: str
     goal: str = ""
 
-    def attend_to(self, holding: bool) -> str:
-        """Phrase to look for now: the target until something is held, then the goal (where one is named)."""
-        return self.goal if holding and self.goal else self.target
-
 
 def understand(instruction: str) -> Task:
     """Object phrases of an instruction.

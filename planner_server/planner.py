@@ -70,7 +70,8 @@ class Planner:
         stage = Stages(context, self._device)
         self._check(request)
         task = understand(request.instruction)
-        phrase = task.attend_to(holding(request.observation.poses[:, 6]))
+        carrying = holding(request.observation.poses[:, 6]) and bool(task.goal)
+        phrase = task.goal if carrying else task.target
 
         with stage("encode_frames"), torch.no_grad():
             scene = self._observe(request)
@@ -87,21 +88,24 @@ class Planner:
         with stage("score"), torch.no_grad():  # r^i <- w(h^i) R(o^i, a^i)
             relevance = {p: self._bundle.semantic.relevance(o.latents, p) for p in {phrase, task.target}}
             travel = self._travel(A, situation.start)
-            r = score(relevance[phrase], h.h, self._centres(A), seen_now, self._view_weights(), travel, self.config)
+            c = self._centres(A, carrying)
+            r = score(relevance[phrase], h.h, c, seen_now, self._view_weights(), travel, self.config)
             V = self._bundle.value.expected(self._bundle.value(o, relevance[task.target])).mean(1)
-            reward = r.reward + self.config.progress * r.weight * V
+            # r knows where the tool is, neither how it is turned nor what the fingers do: there E[V] decides.
+            reward = shared_by_motion(r.reward, A) + self.config.progress * r.weight * V
             best = int(reward.argmax())  # global planner: arg max over i
+            winner = rest_after(A[best], int(r.frame[best]))
 
         with stage("refine"):  # local planner: GradOpt, K iterations
             local = refine(
-                self._tensor(A[best]),
+                self._tensor(winner),
                 self._tensor(situation.start),
                 self._objective(scene, task.target),
                 self.limits,
                 self.config,
                 on_iteration=lambda k: stage.check(),
             )
-            a = project(local.chunk.double().cpu().numpy(), situation.start, self.limits) if local.refined else A[best]
+            a = project(local.chunk.double().cpu().numpy(), situation.start, self.limits) if local.refined else winner
             with torch.no_grad():
                 o, h = self._imagine(scene, self._tensor(a[None]))
 
@@ -199,9 +203,10 @@ class Planner:
 
         return objective
 
-    def _centres(self, actions: np.ndarray) -> Tensor:
+    def _centres(self, actions: np.ndarray, carrying: bool) -> Tensor:
         """Desired centres c ``(B, H, V, 2)`` of chunks ``(B, H, 7)``, image widths."""
-        return self._tensor(desired_centres(self._bundle.config.cameras, self._bundle.config.image_size, actions))
+        spec, above = self._bundle.config, self.config.carry_height if carrying else 0.0
+        return self._tensor(desired_centres(spec.cameras, spec.image_size, actions, above))
 
     def _view_weights(self) -> Tensor:
         """Weight ``(V,)`` of each view in the reward."""
@@ -235,6 +240,20 @@ def held_gripper(measured: float) -> float:
     Fingers that stand clear of fully open are stopped by what they hold; commanding the measured width would let go.
     """
     return 1.0 if measured > 0.1 else 0.0
+
+
+def rest_after(chunk: np.ndarray, frame: int) -> np.ndarray:
+    """The chunk up to the frame that earned its reward, then at rest: what would come after was not what won."""
+    rested = chunk.copy()
+    rested[frame + 1 :] = chunk[frame]
+    return rested
+
+
+def shared_by_motion(reward: Tensor, actions: np.ndarray) -> Tensor:
+    """Rewards ``(B,)`` averaged over the chunks ``(B, H, 7)`` that take the tool the same way, turned or not."""
+    motions = torch.from_numpy(np.ascontiguousarray(actions[..., :3])).to(reward.device)
+    alike = (motions[:, None] - motions[None]).abs().amax((-2, -1)) < 1e-4
+    return alike.to(reward.dtype) @ reward / alike.sum(1)
 
 
 def holding(fingers: np.ndarray) -> bool:

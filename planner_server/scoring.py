@@ -32,7 +32,7 @@ class Scores:
 
     Attributes:
         reward: Maximum over the frames of the views' mean weighted reward, plus the exploration bonus.
-        frame: Index of the frame that earned it.
+        frame: Index of the frame that earned it, the last of equals.
         relevance: r_s at that frame, mean over the views in use.
         distance: d(c, c_r) at that frame, image widths, mean over the views in use.
         weight: w(h) applied at that frame, mean over the views in use.
@@ -88,7 +88,9 @@ def score(
     views = view_weights * views_in_use(seen_now, r_s, config.visible)
 
     frame_reward = mean_over(apply_weight(w, r_s - config.centring * d), views)
-    best, frame = frame_reward.max(1)
+    best = frame_reward.amax(1)
+    earned = frame_reward >= best[:, None] - 1e-6
+    frame = earned.shape[1] - 1 - earned.flip(1).int().argmax(1)
     trusted = mean_over(w * r_s, views).max()
     bonus = config.exploration * (1 - trusted) * travel * h.mean((1, 2, 3, 4))
 

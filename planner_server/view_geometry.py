@@ -13,7 +13,9 @@ NEAREST_DEPTH = 0.02
 """Metres before a camera at which a nearer point, or one behind it, is taken to be."""
 
 
-def desired_centres(cameras: Sequence[Camera], image_size: tuple[int, int], poses: np.ndarray) -> np.ndarray:
+def desired_centres(
+    cameras: Sequence[Camera], image_size: tuple[int, int], poses: np.ndarray, beyond: float = 0.0
+) -> np.ndarray:
     """Image points of the pinch point for commanded flange poses, one per view.
 
     On a camera that rides on the flange this is one fixed point between the fingers, whatever the pose. Points outside
@@ -23,16 +25,18 @@ def desired_centres(cameras: Sequence[Camera], image_size: tuple[int, int], pose
         cameras: The bundle's cameras, ``V`` of them.
         image_size: Height and width of the pictures their matrices are for, pixels.
         poses: ``(..., 7)`` flange poses.
+        beyond: Metres past the pinch point along the approach direction: where to aim from a distance.
 
     Returns:
         ``(..., V, 2)`` x and y in units of the image's **width**, origin at its upper left corner.
     """
     height, width = image_size
+    aim = PINCH_OFFSET @ [0.0, 0.0, beyond, 1.0]
     centres = []
     for camera in cameras:
         # A camera on the flange never sees the flange move.
         flange = pose_to_matrix(poses if camera.mount == "base" else np.zeros_like(poses))
-        tool = (np.linalg.inv(np.array(camera.transform)) @ flange @ PINCH_OFFSET)[..., :3, 3]
+        tool = (np.linalg.inv(np.array(camera.transform)) @ flange @ aim)[..., :3]
         image = tool @ np.array(camera.matrix).T
         pixel = image[..., :2] / np.maximum(tool[..., 2:], NEAREST_DEPTH)
         centres.append(np.clip(pixel, 0.0, (width, height)) / width)

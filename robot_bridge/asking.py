@@ -88,6 +88,7 @@ class Asker:
         self._pending: tuple[Pending, Observation] | None = None
         self._requests = 0
         self._not_before = -np.inf
+        self._newest_asked = -np.inf
         self._shadow_from = -np.inf
         self._unfit: tuple[Reason, float] | None = None
         self._told = False
@@ -116,7 +117,7 @@ class Asker:
     def start_over(self) -> None:
         """The clock was set back: drop what waits, forget every time."""
         self.drop()
-        self._not_before = self._shadow_from = -np.inf
+        self._not_before = self._shadow_from = self._newest_asked = -np.inf
 
     def ask(self, now: float, instruction: str, motion: CommandedMotion) -> None:
         """Send the next request if it is time for one."""
@@ -126,8 +127,6 @@ class Asker:
             return
         shadow = self.config.dry_run
         path_end = now if shadow else motion.path_end(now)
-        if path_end - now > self._latency.seconds + self.config.latency_margin:
-            return
         resting = path_end <= now
         if resting and not shadow and motion.moving(now):
             return  # still braking: plan on a look at the arm at rest
@@ -135,9 +134,12 @@ class Asker:
         if observation is None:
             return
         stamp = float(observation.stamps[-1])
+        if stamp <= self._newest_asked and not resting:
+            return  # nothing new was seen
         if (shadow and stamp < self._shadow_from) or (resting and not shadow and stamp < motion.schedule.end):
             return
-        committed = committed_frames(now, stamp, path_end, self._latency.seconds, spec)
+        expected = self._latency.seconds + self.config.latency_margin
+        committed = committed_frames(now, stamp, path_end, expected, spec)
         if committed is not None:
             self._send(now, instruction, observation, Expected(stamp, committed, spec), motion)
 
@@ -202,5 +204,6 @@ class Asker:
             return
         self._requests += 1
         self._pending = Pending(request_id, expected, now, wall_clock.perf_counter()), observation
+        self._newest_asked = stamp
         self._shadow_from = stamp + (spec.horizon - 0.5) * spec.frame_period
         self._tell(event("plan_requested", now, request_id=request_id, stamp=stamp, committed=expected.committed))

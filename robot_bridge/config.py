@@ -66,7 +66,7 @@ class BridgeConfig:
     window: float = _number(0.2, 0.1, 0.5, "seconds of motion sent ahead; its braking tail comes on top")
     stop_time: float = _number(0.2, 0.05, 0.5, "seconds in which the arm can always be stopped; bounds its speed")
     latency_margin: float = _number(
-        0.4, 0.0, 5.0, "seconds added to the measured latency when asking for the next chunk"
+        0.05, 0.0, 5.0, "seconds added to the measured latency: when the next chunk may take over"
     )
     request_timeout: float = _number(30.0, 0.5, 600.0, "seconds after which a request is given up")
     retry_pause: float = _number(0.3, 0.0, 10.0, "seconds to wait after a refused or failed plan")

@@ -43,7 +43,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=float, default=40.0, help="length on the robot's clock (default: 40)")
     parser.add_argument("--seed", type=int, default=0, help="scene, and the planner's random draws (default: 0)")
     parser.add_argument("--bundle", type=Path, help="models of the planner (default: the shipped ones)")
-    parser.add_argument("--real-time-factor", type=float, default=1.0, help="speed of simulated time (default: 1)")
+    parser.add_argument(
+        "--real-time-factor",
+        type=float,
+        default=0.25,
+        help="speed of simulated time (default: 0.25; a slow clock gives a slow planner time to react)",
+    )
     parser.add_argument("--keep", action="store_true", help="leave cell and planner running afterwards, until Ctrl-C")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON at the end")
     return parser
@@ -154,7 +159,7 @@ class Demo:
 
     def _serve_options(self) -> list[str]:
         bundle = self.arguments.bundle
-        return ["--address", self._address, *(["--bundle", str(bundle)] if bundle else [])]
+        return ["--address", self._address, "--threads", "1", *(["--bundle", str(bundle)] if bundle else [])]
 
     def _start(self, name: str, options: list[str]) -> None:
         self.children[name] = Child(name, options, self.out / "logs" / f"{name}.log")

@@ -47,11 +47,12 @@ class Pending:
 
 
 def committed_frames(now: float, stamp: float, path_end: float, latency: float, spec: PlannerSpec) -> int | None:
-    """How many frames after the observation are promised already, or None where it is too early to ask.
+    """How many frames after the observation are promised already, or None where that is more than can be imagined.
 
-    The next chunk should begin at the last frame on the active path, so that the arm passes from one to the other
-    without stopping. Where the plan cannot come by then, it begins at the first frame after the path's end: the arm
-    waits there, however long it takes. At rest nothing is promised.
+    The next chunk takes over from the active one at the first frame by which its plan should be here; as little as
+    possible is promised, because what is promised cannot react to what is seen. Where the plan cannot come before the
+    active path ends, it begins at the first frame after that: the arm waits there, however long it takes. At rest
+    nothing is promised.
 
     Args:
         now: Robot time.
@@ -62,8 +63,7 @@ def committed_frames(now: float, stamp: float, path_end: float, latency: float, 
     """
     if path_end <= now:
         return 0
-    frames = (path_end - stamp) / spec.frame_period
-    last_on_path = math.floor(frames + EPSILON)
-    if stamp + last_on_path * spec.frame_period < now + latency:
-        last_on_path = math.ceil(frames - EPSILON)
-    return max(last_on_path, 0) if last_on_path <= spec.max_committed else None
+    in_time = math.ceil((now + latency - stamp) / spec.frame_period - EPSILON)
+    after_path = math.ceil((path_end - stamp) / spec.frame_period - EPSILON)
+    frames = max(min(in_time, after_path), 0)
+    return frames if frames <= spec.max_committed else None

@@ -30,7 +30,7 @@ class BasisProposer:
 
     Attributes:
         speeds: Linear speeds, m/s; the first one also carries the toggles.
-        yaw_speed: rad/s about the base frame's z.
+        yaw_speed: rad/s about the base frame's z; 0 offers no turns.
         name: Shown in `Plan.proposers`.
     """
 
@@ -50,7 +50,7 @@ class BasisProposer:
                 proposals.append(Proposal(axis + label, with_gripper(poses, held)))
                 if axis in ("+z", "-z") and speed == self.speeds[0]:
                     proposals.append(Proposal(f"{axis} {verb}", with_gripper(poses, toggled)))
-        for name, sign in (("yaw+", 1), ("yaw-", -1)):
+        for name, sign in (("yaw+", 1), ("yaw-", -1)) if self.yaw_speed else ():
             poses = spatial_velocity_chunk(situation, np.array([0, 0, 0, 0, 0, sign * self.yaw_speed]))
             proposals.append(Proposal(name, with_gripper(poses, held)))
         still = np.tile(situation.start, (len(situation.times), 1))

@@ -21,10 +21,3 @@ from planner_server.instruction import Task, understand
 )
 def test_objects_of_an_instruction(instruction: str, task: Task) -> None:
     assert understand(instruction) == task
-
-
-def test_attention_goes_to_the_goal_once_something_is_held() -> None:
-    task = Task("carrot", "bowl")
-    assert task.attend_to(holding=False) == "carrot"
-    assert task.attend_to(holding=True) == "bowl"
-    assert Task("towel").attend_to(holding=True) == "towel"

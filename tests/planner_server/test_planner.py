@@ -26,13 +26,14 @@ from plan_protocol.messages import Plan
 from planner_server.config import PlannerConfig
 from planner_server.errors import BadRequestError
 from planner_server.limits import project
-from planner_server.planner import held_gripper, holding
+from planner_server.planner import held_gripper, holding, rest_after, shared_by_motion
 from robot_model.conventions import DROID_RESET_JOINTS, pose_distance
 
 # Where the toy cameras see the pinch point at the start; a red square beside it asks for a sideways motion.
 TOOL = (40, 37)
 RIGHT_OF_TOOL = (60, 37, 255, 0)
 GLOBAL_ONLY = PlannerConfig(iterations=0, progress=0.0)
+DOUBTFUL = PlannerConfig(iterations=0, progress=0.0, doubt=1.0)
 
 
 def plan(images: np.ndarray | None = None, config: PlannerConfig | None = None, **changes: object) -> Plan:
@@ -51,7 +52,7 @@ def test_the_winner_is_the_arg_max_and_each_candidate_is_explained() -> None:
     answer = plan(picture(0, (RIGHT_OF_TOOL,)))
     rewards = [candidate.reward for candidate in answer.candidates]
     assert answer.chosen == int(np.argmax(rewards))
-    assert len(answer.candidates) == 12
+    assert len(answer.candidates) == 10
     for candidate in answer.candidates:
         assert candidate.poses.shape == (HORIZON, 7)
         assert 0.8 < candidate.relevance <= 1
@@ -78,7 +79,7 @@ def test_an_uncertain_object_is_left_for_a_sure_one() -> None:
     """World-model hacking end to end: a bright, doubtful square on the right, a paler sure one on the left."""
     images = picture(0, ((56, 37, 255, 255), (24, 37, 200, 0)))
     naive = plan(images, PlannerConfig(iterations=0, progress=0.0, doubt=1e-6, region=0.9))
-    aware = plan(images, GLOBAL_ONLY)
+    aware = plan(images, DOUBTFUL)
     assert naive.candidates[naive.chosen].name == "+y", "without uncertainty the hack must pay, or this shows nothing"
     assert aware.candidates[aware.chosen].name == "-y"
 
@@ -219,3 +220,19 @@ def test_holding_means_keeping_the_fingers_closed() -> None:
 )
 def test_fingers_that_rest_between_open_and_closed_hold_something(fingers: tuple[float, ...], held: bool) -> None:
     assert holding(np.array(fingers)) is held
+
+
+def test_a_chunk_rests_where_it_earned_its_reward() -> None:
+    chunk = np.arange(HORIZON * 7, dtype=float).reshape(HORIZON, 7)
+    rested = rest_after(chunk, 2)
+    assert np.array_equal(rested[:3], chunk[:3])
+    assert (rested[3:] == chunk[2]).all()
+    assert np.array_equal(rest_after(chunk, HORIZON - 1), chunk)
+
+
+def test_the_reward_does_not_judge_what_the_fingers_do() -> None:
+    there, elsewhere = np.zeros((HORIZON, 7)), np.ones((HORIZON, 7))
+    closing = there.copy()
+    closing[:, 6] = 1.0
+    shared = shared_by_motion(torch.tensor([0.2, 0.6, 0.9]), np.stack([there, closing, elsewhere]))
+    assert shared.tolist() == pytest.approx([0.4, 0.4, 0.9])

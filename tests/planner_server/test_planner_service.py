@@ -75,7 +75,7 @@ def test_a_plan_of_real_networks_is_feasible_and_repeatable(planner: Planner, bu
     assert first.imagination.frames.shape == (5, 3, 48, 80, 3)
     rewards = [candidate.reward for candidate in first.candidates]
     assert first.chosen == int(np.argmax(rewards))
-    assert len(set(rewards)) > 10, "candidates must be told apart"
+    assert len(set(rewards)) == len(rewards), "candidates must be told apart"
 
 
 class Gate:

@@ -13,10 +13,9 @@ def test_at_rest_nothing_is_promised():
     assert committed_frames(10.0, 9.9, 9.0, 0.3, SPEC) == 0
 
 
-@pytest.mark.parametrize("latency", [0.05, 0.2, 0.3])
-def test_a_quick_planner_begins_on_the_path_before_its_end(latency):
-    frames = committed_frames(10.0, 9.95, 10.65, latency, SPEC)
-    assert frames == 3
+@pytest.mark.parametrize(("latency", "frames"), [(0.05, 1), (0.2, 2), (0.35, 2), (0.4, 3), (0.5, 3)])
+def test_a_quick_planner_takes_over_at_the_first_frame_it_can_reach(latency, frames):
+    assert committed_frames(10.0, 9.95, 10.65, latency, SPEC) == frames
     assert 10.0 + latency <= 9.95 + frames * 0.2 <= 10.65
 
 
@@ -24,7 +23,7 @@ def test_a_slow_planner_begins_where_the_arm_will_wait():
     assert committed_frames(10.0, 9.95, 10.65, 2.0, SPEC) == 4  # the first frame at or after the path's end
 
 
-def test_too_early_to_ask_if_the_prefix_would_be_too_long():
+def test_more_than_can_be_imagined_is_not_promised():
     assert committed_frames(10.0, 9.95, 11.6, 2.0, SPEC) is None
 
 
