@@ -6,17 +6,18 @@ that commands take effect between physics steps.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import queue
+import signal
 import threading
 import time
 from collections.abc import Callable
 
 import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Float64MultiArray, String
@@ -62,10 +63,10 @@ class SimCellNode(Node):
         self.create_subscription(Float64MultiArray, ros_names.GRIPPER_COMMANDS, self._on_gripper, RELIABLE_QOS)
         self.create_service(Trigger, ros_names.SIM_RESET, self._on_reset)
 
-    def run(self) -> None:
-        """Simulate and publish at the real-time factor, or slower where the machine is, until ROS shuts down."""
+    def run(self, stop: threading.Event) -> None:
+        """Simulate and publish at the real-time factor, or slower where the machine is, until ``stop`` is set."""
         wall, steps = time.monotonic(), self.live.steps
-        while self.context.ok():
+        while not stop.is_set():
             self._work_off_inbox()
             self._publish_due()
             self.live.advance()
@@ -127,22 +128,21 @@ class SimCellNode(Node):
 
 def run_node(live: LiveCell, camera_rate: int, real_time_factor: float, target: str | None) -> None:
     """Run the node until SIGINT or SIGTERM."""
-    rclpy.init(args=None)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)  # its own handlers would shut down in mid-publish
     node = SimCellNode(live, camera_rate, real_time_factor, target)
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    spinner = threading.Thread(target=_spin, args=(executor,), daemon=True)
+    spinner = threading.Thread(target=executor.spin, daemon=True)
     spinner.start()
     node.get_logger().info(
         f"simulated cell is up: seed {live.seed}, target {live.cell.target}, on the table: "
         + ", ".join(live.cell.visible)
     )
-    with contextlib.suppress(KeyboardInterrupt):
-        node.run()
-    rclpy.try_shutdown()
+    node.run(stop)
+    executor.shutdown()
     spinner.join(2.0)
-
-
-def _spin(executor: SingleThreadedExecutor) -> None:
-    with contextlib.suppress(ExternalShutdownException):
-        executor.spin()
+    node.destroy_node()
+    rclpy.shutdown()

