@@ -17,8 +17,6 @@ POLL = 0.05
 GRACE = (8.0, 3.0)
 """Seconds a child gets after SIGINT, and after SIGTERM, before it is killed."""
 TAIL = 15
-PATIENT_THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
-"""Spinning OpenMP threads on cores shared with the cell and the bridge make a plan take ten times as long."""
 
 
 class ChildError(BridgeError):
@@ -50,7 +48,7 @@ class Child:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
-                env={**PATIENT_THREADS, **os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})},
+                env={**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})},
                 start_new_session=True,
             )
 
