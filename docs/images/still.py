@@ -1,6 +1,6 @@
 """One picture of a run, as in the README: what plan N saw, imagined, doubted, and what then happened.
 
-vidplan demo --seed 1 --out runs/readme && python docs/images/still.py runs/readme 4 docs/images/run.png
+vidplan demo --seed 1 --out runs/readme && python docs/images/still.py runs/readme 5 docs/images/run.png
 """
 
 from __future__ import annotations
