@@ -65,8 +65,8 @@ def _video(video: Path | None) -> str:
     tag = f'<video src="{source}" controls muted loop autoplay playsinline></video>'
     text = (
         "For every plan: the three views the robot saw, the future it imagined for the chunk of motion it chose, the "
-        "same future with its uncertainty on top (blue: sure, red: unsure), and the real frames of those moments. The next "
-        "plan takes over before a chunk ends, so the last frames may differ because the robot changed its mind."
+        "same future with its uncertainty on top (blue: sure, red: unsure), and the real frames of those moments. The "
+        "next plan takes over before a chunk ends, so the last frames may differ because the robot changed its mind."
     )
     return _section("Imagined, doubted, happened", text, tag)
 
