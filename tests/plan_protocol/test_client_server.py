@@ -289,8 +289,8 @@ def test_heartbeat_and_status_are_answered_while_the_planner_works(server, plann
             waits.append(time.monotonic() - begun)
             oldest = max(oldest, time.monotonic() - client.last_heard)
             time.sleep(0.05)
-        assert sorted(waits)[len(waits) // 2] < 0.1
-        assert oldest < 0.5
+        assert sorted(waits)[len(waits) // 2] < 0.3
+        assert oldest < 1.0
         assert client.connections == 1, "the server was never thought lost"
         assert isinstance(finals(client, 1)[number], Plan)
 
