@@ -6,7 +6,7 @@ plans.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -54,14 +54,16 @@ def behave(hand: Hand, kind: str, rng: np.random.Generator) -> Iterator[Move]:
         if kind == "chunks":
             yield from chunk(hand, rng)
             continue
-        name = hand.cell.target if rng.random() < 0.5 else str(rng.choice(hand.cell.visible))
-        choice = rng.choice(["chunk", "hover", "pick", "push"], p=[0.3, 0.2, 0.35, 0.15])
+        name = hand.cell.target if rng.random() < 0.5 else str(rng.choice([*hand.cell.visible, *hand.cell.strangers]))
+        choice = rng.choice(["chunk", "hover", "pick", "push", "fumble"], p=[0.25, 0.2, 0.3, 0.15, 0.1])
         if choice == "chunk":
             yield from chunk(hand, rng)
         elif choice == "hover":
             yield from hover(hand, rng, name)
         elif choice == "push":
             yield from push(hand, rng, name)
+        elif choice == "fumble":
+            yield from fumble(hand, rng, name)
         else:
             yield from pick(hand, rng, name, PickNoise(PERTURBATION, 0.3))
 
@@ -113,34 +115,47 @@ class PickNoise(NamedTuple):
 
 def pick(hand: Hand, rng: np.random.Generator, name: str, noise: PickNoise) -> Iterator[Move]:
     """Grasp an object and put it into the bowl, or away when it is in there already."""
-    spec, truth = OBJECT[name], Truth(hand.cell)
-    if name in truth.in_bowl():
+    if name in Truth(hand.cell).in_bowl():
         yield from go_to(hand, rng, lambda: above(hand, BOWL, 0.25), 0.15, frames=5)
         return
-    axes = hand.cell.axes(name)
+    held = yield from grasp(hand, rng, name, noise)
+    if held is None:
+        yield Move(STILL, 0.0, 0.0)
+        return
+    yield from go_to(hand, rng, lambda: above(hand, BOWL, CARRY) - held, rng.uniform(0.15, 0.25))
+    yield from go_to(hand, rng, lambda: above(hand, BOWL, RELEASE) - held, 0.15)
+    for _ in range(OPEN_FRAMES):
+        yield Move(STILL, 0.0, 0.0)
+    yield from go_to(hand, rng, lambda: above(hand, BOWL, 0.22), 0.2, frames=5)
+
+
+def fumble(hand: Hand, rng: np.random.Generator, name: str) -> Iterator[Move]:
+    """Grasp an object, carry it anywhere and let it fall."""
+    yield from grasp(hand, rng, name, PickNoise(PERTURBATION / 2, 0.1))
+    for _ in range(rng.integers(1, 3)):
+        yield from chunk(hand, rng)
+    for _ in range(OPEN_FRAMES):
+        yield Move(STILL, 0.0, 0.0)
+
+
+def grasp(
+    hand: Hand, rng: np.random.Generator, name: str, noise: PickNoise
+) -> Generator[Move, None, np.ndarray | None]:
+    """Go down on an object, close and lift; returns where it hangs from the hand ``(3,)``, None when it slipped out."""
+    spec, axes = OBJECT[name], hand.cell.axes(name)
     aim = np.array([*rng.normal(0, noise.position, 2), 0.0]) + spec.grasp_shift * axes[:, 0] * [1, 1, 0]
     yaw = hand.yaw if rng.random() < noise.wrong_yaw else grasp_yaw(axes, spec.turns, hand.yaw)
     if hand.gripper > 0.5:
         yield Move(STILL, 0.0, 0.0)
-    speed = rng.uniform(0.15, 0.25)
-    yield from go_to(hand, rng, lambda: above(hand, name, HOVER) + aim, speed, yaw)
+    yield from go_to(hand, rng, lambda: above(hand, name, HOVER) + aim, rng.uniform(0.15, 0.25), yaw)
     yield from go_to(hand, rng, lambda: above(hand, name, spec.grasp_height) + aim, rng.uniform(0.12, 0.2), yaw)
     yield Move(STILL, 0.0, 0.0)
     for _ in range(CLOSE_FRAMES):
         yield Move(STILL, 0.0, 1.0)
     lifted = hand.position + rng.uniform(0.12, 0.18) * UP
     yield from go_to(hand, rng, lambda: lifted, rng.uniform(0.15, 0.25))
-
     held = hand.cell.position(name) - hand.position
-    if np.linalg.norm(held) > 0.05:  # it slipped out
-        yield Move(STILL, 0.0, 0.0)
-        return
-    held[2] = 0.0
-    yield from go_to(hand, rng, lambda: above(hand, BOWL, CARRY) - held, speed)
-    yield from go_to(hand, rng, lambda: above(hand, BOWL, RELEASE) - held, 0.15)
-    for _ in range(OPEN_FRAMES):
-        yield Move(STILL, 0.0, 0.0)
-    yield from go_to(hand, rng, lambda: above(hand, BOWL, 0.22), 0.2, frames=5)
+    return None if np.linalg.norm(held) > 0.05 else held * [1, 1, 0]
 
 
 def go_to(

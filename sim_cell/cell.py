@@ -12,7 +12,8 @@ from robot_model.conventions import DROID_RESET_JOINTS
 from robot_model.ros_names import CAMERAS
 from sim_cell.cameras import Calibration, calibrate
 from sim_cell.errors import SimCellError
-from sim_cell.objects import BOWL, NAMES, OBJECT
+from sim_cell.look import Look
+from sim_cell.objects import BOWL, NAMES, OBJECT, STRANGERS
 from sim_cell.renderer import Renderer
 from sim_cell.scene import (
     ARM_ACTUATORS,
@@ -32,6 +33,7 @@ HOME_JOINTS = DROID_RESET_JOINTS + np.array([0, 0, 0, 0, 0, 0, np.pi / 4])
 LAYOUT_LOW, LAYOUT_HIGH = np.array([0.36, -0.23]), np.array([0.62, 0.23])  # metres, where objects may stand
 OBJECT_GAP, BOWL_GAP = 0.10, 0.155  # metres between the origins of two objects / of an object and the bowl
 VISIBLE_OBJECTS = (3, 5)  # how many objects beside the bowl, target included
+PARKABLE = (*NAMES, *(kind.name for kind in STRANGERS))
 PARKED = np.array([0.0, 0.0, -3.0])  # below the floor
 SETTLE_STEPS = PHYSICS_RATE // 2
 CLOSED_KNUCKLE = 0.8  # radians of the simulated driver joint when the gripper is empty and closed
@@ -52,6 +54,7 @@ class Cell:
         model: The compiled MuJoCo model.
         data: Its state; `step` advances it.
         visible: Names of the objects on the table since the last `reset`.
+        strangers: Names of the objects on the table that no training recording shows.
         target: Name of the object the episode is about.
     """
 
@@ -65,36 +68,42 @@ class Cell:
         self._gripper = self.model.actuator(GRIPPER_ACTUATOR).id
         self._knuckle = self.model.joint(KNUCKLE)
         self._pinch = self.model.site("pinch").id
-        self._free = {name: self.model.joint(name).qposadr[0] for name in (*NAMES, BOWL)}
+        self._free = {name: self.model.joint(name).qposadr[0] for name in (*PARKABLE, BOWL)}
+        self._cameras = {name: _mount(self.model, name) for name in CAMERAS}
+        mujoco.mj_forward(self.model, self.data)
+        self._calibrations = {name: calibrate(self.model, self.data, name, width, height) for name in CAMERAS}
         self.visible: tuple[str, ...] = ()
+        self.strangers: tuple[str, ...] = ()
         self.target = ""
 
-    def reset(self, seed: int | np.random.Generator, target: str | None = None) -> None:
+    def reset(self, seed: int | np.random.Generator, target: str | None = None, look: Look | None = None) -> None:
         """Lay the table anew and put the arm at `HOME_JOINTS`, gripper open.
 
         Args:
             seed: The same seed gives the same scene.
             target: Name of an object that must be on the table; drawn at random when not given.
+            look: How the cell looks; the nominal look when not given.
 
         Raises:
             SimCellError: No object is called ``target``.
         """
         rng = np.random.default_rng(seed)
-        if target is not None and target not in OBJECT:
+        if target is not None and target not in NAMES:
             raise SimCellError(f"no object is called {target!r}; choose one of: {', '.join(NAMES)}")
         self.target = target or str(rng.choice([name for name in NAMES if not OBJECT[name].distractor]))
         others = [name for name in NAMES if name != self.target]
-        count = rng.integers(VISIBLE_OBJECTS[0], VISIBLE_OBJECTS[1] + 1)
+        self._dress(look or Look())
+        count = rng.integers(VISIBLE_OBJECTS[0], VISIBLE_OBJECTS[1] + 1 - len(self.strangers))
         chosen = {self.target, *rng.choice(others, count - 1, replace=False)}
         self.visible = tuple(name for name in NAMES if name in chosen)
 
         mujoco.mj_resetData(self.model, self.data)
-        for k, name in enumerate(NAMES):
-            self.model.body_gravcomp[self.model.body(name).id] = (
-                0.0 if name in chosen else 1.0
-            )  # what is parked floats where it is
+        present = (*self.visible, *self.strangers)
+        for k, name in enumerate(PARKABLE):
+            # What is parked floats where it is.
+            self.model.body_gravcomp[self.model.body(name).id] = 0.0 if name in present else 1.0
             self._place(name, PARKED + [0.3 * k, 0, 0], 0.0)
-        for name, position in zip((BOWL, *self.visible), draw_layout(rng, len(self.visible)), strict=True):
+        for name, position in zip((BOWL, *present), draw_layout(rng, len(present)), strict=True):
             height = 0.0 if name == BOWL else OBJECT[name].height
             self._place(name, np.array([*position, height + 0.001]), rng.uniform(-np.pi, np.pi))
         self.move_arm_to(HOME_JOINTS)
@@ -160,14 +169,31 @@ class Cell:
         return {name: View(*self.renderer.render(self.data, name)) for name in CAMERAS}
 
     def calibrations(self) -> dict[str, Calibration]:
-        """Calibration of each camera for the rendered size."""
-        size = self.renderer.width, self.renderer.height
-        return {name: calibrate(self.model, self.data, name, *size) for name in CAMERAS}
+        """Nominal calibration of each camera for the rendered size: what a laboratory knows of its cameras."""
+        return dict(self._calibrations)
+
+    def _dress(self, look: Look) -> None:
+        self.strangers = look.strangers
+        self.renderer.dress(look)
+        for name, (position, rotation) in self._cameras.items():
+            camera, shift = self.model.camera(name), look.camera_shifts[name]
+            turn, quaternion = np.zeros(4), np.zeros(4)
+            angle = float(np.linalg.norm(shift[3:]))
+            mujoco.mju_axisAngle2Quat(turn, shift[3:] / max(angle, 1e-12), angle)
+            mujoco.mju_mulQuat(quaternion, rotation, turn)
+            axes = np.zeros(9)
+            mujoco.mju_quat2Mat(axes, rotation)
+            camera.pos, camera.quat = position + axes.reshape(3, 3) @ shift[:3], quaternion
 
     def _place(self, name: str, position: np.ndarray, yaw: float) -> None:
         start = self._free[name]
         self.data.qpos[start : start + 3] = position
         self.data.qpos[start + 3 : start + 7] = [np.cos(yaw / 2), 0, 0, np.sin(yaw / 2)]
+
+
+def _mount(model: mujoco.MjModel, camera: str) -> tuple[np.ndarray, np.ndarray]:
+    """Position ``(3,)`` and quaternion ``(4,)`` of a camera in its body."""
+    return model.camera(camera).pos.copy(), model.camera(camera).quat.copy()
 
 
 def draw_layout(rng: np.random.Generator, count: int) -> np.ndarray:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from sim_cell.errors import SimCellError
 
+LOOKS = ("plain", "varied", "stranger", "light", "camera")
+
 
 def main(argv: list[str]) -> int:
     """Run `vidplan sim ...` and return its exit code."""
@@ -28,6 +30,11 @@ def _record(argv: list[str]) -> int:
     parser.add_argument("--episodes", type=_positive, default=700, help="episodes in all, of up to 9 s (%(default)s)")
     parser.add_argument("--minutes", type=float, help="start no new episode after this time")
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same episodes (%(default)s)")
+    parser.add_argument(
+        "--look", choices=LOOKS, default="varied", help="how the cells look, see docs/sim-cell.md (%(default)s)"
+    )
+    parser.add_argument("--frames", type=_positive, default=45, help="most frames of an episode (%(default)s)")
+    parser.add_argument("--held-out", action="store_true", help="put all episodes, not every tenth, into the split val")
     parser.add_argument("--workers", type=_positive, default=2, help="processes; one per core is good (%(default)s)")
     _add_size(parser)
     arguments = parser.parse_args(argv)
@@ -35,8 +42,9 @@ def _record(argv: list[str]) -> int:
     from sim_cell.dataset import Dataset
     from sim_cell.recorder import record_dataset
 
-    dataset = Dataset(arguments.out, arguments.seed, arguments.width, arguments.height)
-    summary = record_dataset(dataset, arguments.episodes, arguments.workers, arguments.minutes)
+    size = arguments.width, arguments.height
+    dataset = Dataset(arguments.out, arguments.seed, *size, arguments.look, arguments.held_out)
+    summary = record_dataset(dataset, arguments.episodes, arguments.workers, arguments.minutes, arguments.frames)
     rate = summary.frames / summary.seconds
     print(
         f"{summary.written} episodes written to {arguments.out} ({summary.skipped} were there already): "

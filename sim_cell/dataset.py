@@ -29,10 +29,15 @@ DECIMALS = 9  # of numbers in annotations: far below what any consumer resolves
 
 
 class Dataset:
-    """The episodes of one recording (one seed, one picture size) below ``root``."""
+    """The episodes of one recording (one seed, one look, one picture size) below ``root``.
 
-    def __init__(self, root: Path, seed: int, width: int, height: int):
-        self.root, self.seed, self.size = root, seed, [width, height]
+    Every tenth episode goes to the split ``val``; all of them do with ``held_out``.
+    """
+
+    def __init__(
+        self, root: Path, seed: int, width: int, height: int, look: str = "plain", held_out: bool = False
+    ) -> None:
+        self.root, self.seed, self.size, self.look, self.held_out = root, seed, [width, height], look, held_out
 
     def prepare(self) -> None:
         """Create the folder and the list of classes.
@@ -56,20 +61,20 @@ class Dataset:
         try:
             annotation = json.loads(path.read_text())
             recorded = annotation["vidplan"]
-            found = recorded["seed"], recorded["cameras"][CAMERAS[0]]["size"]
+            found = recorded["seed"], recorded.get("look", "plain"), recorded["cameras"][CAMERAS[0]]["size"]
         except (OSError, ValueError, KeyError, TypeError):
             return False
-        if found != (self.seed, self.size):
+        if found != (self.seed, self.look, self.size):
             raise DatasetMismatchError(
-                f"{path} was recorded with seed {found[0]} and size {found[1]}, not seed {self.seed} and size "
-                f"{self.size}. Record to another folder, or with the same settings."
+                f"{path} was recorded with seed {found[0]}, look {found[1]} and size {found[2]}, not seed {self.seed}, "
+                f"look {self.look} and size {self.size}. Record to another folder, or with the same settings."
             )
         files = [self.root / video["video_path"] for video in annotation["videos"]] + [self.root / recorded["labels"]]
         return all(file.is_file() and file.stat().st_size > 0 for file in files)
 
     def write(self, index: int, episode: Episode) -> None:
         """Write episode ``index``; what an interrupted recording left of it is replaced."""
-        split = _split(index)
+        split = self._split(index)
         videos = self.root / "videos" / split / str(index)
         labels = self.root / "labels" / split / f"{index}.npz"
         shutil.rmtree(videos, ignore_errors=True)
@@ -84,11 +89,14 @@ class Dataset:
         annotation.parent.mkdir(parents=True, exist_ok=True)
         _write_atomically(annotation, json.dumps(self._describe(index, episode)))
 
+    def _split(self, index: int) -> str:
+        return "val" if self.held_out or index % VALIDATION_EVERY == VALIDATION_EVERY - 1 else "train"
+
     def _annotation(self, index: int) -> Path:
-        return self.root / "annotation" / _split(index) / f"{index}.json"
+        return self.root / "annotation" / self._split(index) / f"{index}.json"
 
     def _describe(self, index: int, episode: Episode) -> dict[str, Any]:
-        split, frames = _split(index), len(episode.images)
+        split, frames = self._split(index), len(episode.images)
         at_frames = slice(None, None, TICKS_PER_FRAME)
         opening = episode.gripper[:, None]
         return {
@@ -111,6 +119,7 @@ class Dataset:
             "vidplan": {
                 "source": "sim",
                 "seed": self.seed,
+                "look": self.look,
                 "robot": "panda",
                 "view_order": list(CAMERAS),
                 "target": episode.target,
@@ -136,10 +145,6 @@ def write_video(path: Path, frames: np.ndarray) -> None:
 def _describe_camera(calibration: Calibration) -> dict[str, Any]:
     pose = "T_base_camera" if calibration.parent == "base" else "T_flange_camera"
     return {"K": _numbers(calibration.K), "size": list(calibration.size), pose: _numbers(calibration.pose)}
-
-
-def _split(index: int) -> str:
-    return "val" if index % VALIDATION_EVERY == VALIDATION_EVERY - 1 else "train"
 
 
 def _numbers(values: np.ndarray) -> list:

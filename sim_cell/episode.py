@@ -12,6 +12,7 @@ from sim_cell import behaviours
 from sim_cell.cameras import Calibration
 from sim_cell.cell import Cell, View
 from sim_cell.hand import TICKS_PER_FRAME, Hand, Tick
+from sim_cell.look import LOOKS
 from sim_cell.objects import BOWL, CLASSES, NAMES
 from sim_cell.truth import Truth
 
@@ -56,15 +57,22 @@ class Episode:
     calibrations: dict[str, Calibration]
 
 
-def record(cell: Cell, seed: int, index: int) -> Episode:
+def record(cell: Cell, seed: int, index: int, look: str = "plain", longest: int = FRAMES) -> Episode:
     """Simulate episode ``index`` of the data set ``seed``; depends on nothing else.
 
     The behaviour and the target go round robin over the index, everything else is drawn from (seed, index).
+
+    Args:
+        cell: Reset here.
+        seed: Of the data set.
+        index: Of the episode.
+        look: One of `look.LOOKS`.
+        longest: Most frames of an episode.
     """
     rng = np.random.default_rng([seed, index])
     kinds = behaviours.KINDS
     kind, target = kinds[index % len(kinds)], NAMES[index // len(kinds) % len(NAMES)]
-    cell.reset(rng, target)
+    cell.reset(rng, target, LOOKS[look](np.random.default_rng([seed, index, 1])))
     hand, truth = Hand(cell), Truth(cell)
     behaviours.start(hand, kind, rng)
     moves = behaviours.behave(hand, kind, rng)
@@ -77,7 +85,7 @@ def record(cell: Cell, seed: int, index: int) -> Episode:
         frames.append(cell.render())
         positions.append(_positions(cell))
         settled = settled + 1 if truth.success() else 0
-        if len(frames) == FRAMES or (kind == "pick" and settled > FRAMES_AFTER_SUCCESS):
+        if len(frames) == longest or (kind == "pick" and settled > FRAMES_AFTER_SUCCESS):
             break
         ticks += hand.move(*next(moves))
     ticks.append(hand.idle_tick())

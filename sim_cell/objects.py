@@ -115,7 +115,45 @@ OBJECTS = (
     ObjectSpec("red cube", _cube, height=0.020, grasp_height=0.022, turns=4, distractor=True),
     ObjectSpec("purple cup", _cup, height=0.030, grasp_height=0.038, turns=0, distractor=True),
 )
-OBJECT = {spec.name: spec for spec in OBJECTS}
+
+
+def _banana(body: mujoco.MjsBody) -> None:
+    yellow = [0.93, 0.86, 0.30, 1]
+    for a, b in ((-50, -18), (-18, 18), (18, 50)):
+        ends = [(0.075 * np.sin(np.radians(t)), 0.075 * (1 - np.cos(np.radians(t))) - 0.012, 0.0) for t in (a, b)]
+        body.add_geom(
+            type=CAPSULE, fromto=[*ends[0], *ends[1]], size=[0.015, 0, 0], rgba=yellow, density=400, **CONTACT
+        )
+
+
+def _pumpkin(body: mujoco.MjsBody) -> None:
+    """Orange like the carrot, but round."""
+    body.add_geom(type=SPHERE, size=[0.026, 0, 0], rgba=[0.90, 0.50, 0.12, 1], density=300, **ROLLING_CONTACT)
+    stalk = {"pos": [0, 0, 0.027], "size": [0.005, 0.006, 0]}
+    body.add_geom(type=CYLINDER, rgba=[0.30, 0.26, 0.10, 1], **stalk, **VISUAL)
+
+
+def _striped_box(body: mujoco.MjsBody) -> None:
+    body.add_geom(type=BOX, size=[0.036, 0.019, 0.03], rgba=[0.95, 0.95, 0.95, 1], density=300, **CONTACT)
+    for x in (-0.024, 0.0, 0.024):
+        stripe = {"pos": [x, 0, 0], "size": [0.006, 0.0195, 0.0305]}
+        body.add_geom(type=BOX, rgba=[0.05, 0.05, 0.05, 1], **stripe, **VISUAL)
+
+
+def _teal_can(body: mujoco.MjsBody) -> None:
+    body.add_geom(type=CYLINDER, size=[0.025, 0.045, 0], rgba=[0.05, 0.55, 0.52, 1], density=250, **CONTACT)
+    lid = {"pos": [0, 0, 0.0455], "size": [0.022, 0.0005, 0]}
+    body.add_geom(type=CYLINDER, rgba=[0.75, 0.76, 0.78, 1], **lid, **VISUAL)
+
+
+STRANGERS = (
+    ObjectSpec("banana", _banana, height=0.015, grasp_height=0.020, distractor=True),
+    ObjectSpec("pumpkin", _pumpkin, height=0.026, grasp_height=0.028, turns=0, distractor=True),
+    ObjectSpec("striped box", _striped_box, height=0.030, grasp_height=0.032, distractor=True),
+    ObjectSpec("teal can", _teal_can, height=0.045, grasp_height=0.050, turns=0, distractor=True),
+)
+"""Objects that no training recording shows: to see what a model makes of the unknown. They have no class."""
+OBJECT = {spec.name: spec for spec in (*OBJECTS, *STRANGERS)}
 NAMES = tuple(spec.name for spec in OBJECTS)
 BOWL = "bowl"
 CLASSES = ("background", *NAMES, BOWL, "robot")

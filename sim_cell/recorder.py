@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from sim_cell.cell import Cell
 from sim_cell.dataset import Dataset
-from sim_cell.episode import record
+from sim_cell.episode import FRAMES, record
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,17 @@ class Summary:
     seconds: float
 
 
-def record_dataset(dataset: Dataset, episodes: int, workers: int, minutes: float | None = None) -> Summary:
+def record_dataset(
+    dataset: Dataset, episodes: int, workers: int, minutes: float | None = None, longest: int = FRAMES
+) -> Summary:
     """Record episodes 0 .. ``episodes`` - 1 that are not there yet; start no new one after ``minutes``.
+
+    Args:
+        dataset: Where to.
+        episodes: How many in all.
+        workers: Processes.
+        minutes: None: no limit.
+        longest: Most frames of an episode.
 
     Raises:
         DatasetMismatchError: The folder holds episodes of another recording.
@@ -40,7 +49,7 @@ def record_dataset(dataset: Dataset, episodes: int, workers: int, minutes: float
     written = frames = successes = 0
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # inherited by the workers: small arrays only lose by threads
     with tqdm(total=episodes, initial=episodes - len(missing), unit="episode", smoothing=0.05) as progress:
-        for length, success in _run(dataset, missing, workers, minutes):
+        for length, success in _run(dataset, missing, workers, minutes, longest):
             written, frames, successes = written + 1, frames + length, successes + success
             rate = frames / (time.monotonic() - began)
             progress.set_postfix_str(f"{rate:.1f} frames/s, {successes} of {written} succeed", refresh=False)
@@ -48,12 +57,14 @@ def record_dataset(dataset: Dataset, episodes: int, workers: int, minutes: float
     return Summary(written, episodes - len(missing), frames, successes, time.monotonic() - began)
 
 
-def _run(dataset: Dataset, indices: list[int], workers: int, minutes: float | None) -> Iterator[tuple[int, bool]]:
+def _run(
+    dataset: Dataset, indices: list[int], workers: int, minutes: float | None, longest: int
+) -> Iterator[tuple[int, bool]]:
     """Yield (frames, success) of each episode as it is written."""
     deadline = float("inf") if minutes is None else time.monotonic() + 60 * minutes
     waiting = iter(indices)
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(dataset,)) as pool:
+    with ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(dataset, longest)) as pool:
         running = {pool.submit(_record_one, index) for _, index in zip(range(2 * workers), waiting, strict=False)}
         try:
             while running:
@@ -70,14 +81,15 @@ def _run(dataset: Dataset, indices: list[int], workers: int, minutes: float | No
 
 _cell: Cell
 _dataset: Dataset
+_longest: int
 
 
-def _start_worker(dataset: Dataset) -> None:
-    global _cell, _dataset
-    _cell, _dataset = Cell(*dataset.size), dataset
+def _start_worker(dataset: Dataset, longest: int) -> None:
+    global _cell, _dataset, _longest
+    _cell, _dataset, _longest = Cell(*dataset.size), dataset, longest
 
 
 def _record_one(index: int) -> tuple[int, bool]:
-    episode = record(_cell, _dataset.seed, index)
+    episode = record(_cell, _dataset.seed, index, _dataset.look, _longest)
     _dataset.write(index, episode)
     return len(episode.images), episode.success

@@ -9,6 +9,7 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 
+from sim_cell.look import Look
 from sim_cell.objects import BOWL, CLASSES, NAMES
 
 LIGHT = np.array([0.25, 0.25, 1.9])
@@ -28,20 +29,32 @@ class Renderer:
 
     def __init__(self, model: mujoco.MjModel, width: int, height: int, shadow_size: int = 96):
         self.model, self.width, self.height = model, width, height
-        self._colour = model.geom_rgba[:, :3].copy()
+        self._paint = model.geom_rgba[:, :3].copy()
         painted = model.geom_matid >= 0
-        self._colour[painted] = model.mat_rgba[model.geom_matid[painted], :3]
+        self._paint[painted] = model.mat_rgba[model.geom_matid[painted], :3]
+        self._table = model.geom("table").id
         self._class_of_geom = _classes_of_geoms(model)
         self._body_of_geom = model.geom_bodyid.copy()
         self._rays: dict[str, np.ndarray] = {}
         self._shadow_size = shadow_size
-        self._light_axes, self._light_rays = _light(shadow_size)
         self._shadow_depth = np.full(shadow_size**2, -1.0)
+        self.dress(Look())
+
+    def dress(self, look: Look) -> None:
+        """Change light, colours and the table's texture from the next picture on."""
+        self._look = look
+        self._light = LIGHT + look.lamp
+        self._light_axes, self._light_rays = _light(self._light, self._shadow_size)
+        self._colour = self._paint.copy()
+        self._colour[self._table] += look.table
+        for name, tint in look.tints.items():
+            self._colour[self.model.geom_bodyid == self.model.body(name).id] *= tint
+        np.clip(self._colour, 0.0, 1.0, out=self._colour)
 
     def update_shadows(self, data: mujoco.MjData) -> None:
         """Cast the shadow map anew; call once per moment, before its views."""
         hit = np.empty(self._shadow_size**2, np.int32)
-        self._cast(data, LIGHT, self._light_rays, hit, self._shadow_depth, None)
+        self._cast(data, self._light, self._light_rays, hit, self._shadow_depth, None)
 
     def render(self, data: mujoco.MjData, camera: str) -> tuple[np.ndarray, np.ndarray]:
         """One view of the present state of ``data`` (positions computed, see ``mj_forward``).
@@ -84,19 +97,22 @@ class Renderer:
         self._cast(data, origin, rays, geoms, depth, normal)
         points = origin + rays * depth[:, None]
         facing = np.einsum("ij,ij->i", normal, rays)
-        to_light = LIGHT - points
+        to_light = self._light - points
         distance = np.sqrt(np.einsum("ij,ij->i", to_light, to_light))
         # Clustered meshes have faces of either orientation: what we see faces us.
         slope = np.einsum("ij,ij->i", normal, to_light) * np.where(facing > 0, -1.0, 1.0) / distance
         lit = np.clip(slope, 0.0, 1.0) * self._lit(points, distance)
         brightness = AMBIENT + HEADLIGHT * np.abs(facing) + DIFFUSE * lit
-        colours = np.minimum(self._colour[geoms] * brightness[:, None], 1.0)
-        colours[geoms < 0] = BACKGROUND
+        if self._look.texture != "plain":
+            table = geoms == self._table
+            brightness[table] *= self._look.texture_at(points[table, 0], points[table, 1])
+        colours = np.clip(self._colour[geoms] * brightness[:, None] * self._look.light, 0.0, 1.0)
+        colours[geoms < 0] = np.minimum(BACKGROUND * self._look.light, 1.0)
         return colours, geoms
 
     def _lit(self, points: np.ndarray, distance: np.ndarray) -> np.ndarray:
         """Which points ``(N, 3)`` at ``distance`` from the light it reaches; outside the shadow map all of them."""
-        seen = (points - LIGHT) @ self._light_axes.T
+        seen = (points - self._light) @ self._light_axes.T
         scale = LIGHT_FOCAL / np.maximum(-seen[:, 2], 1e-3)
         cell = ((seen[:, :2] * scale[:, None] + 1) / 2 * self._shadow_size).astype(np.int64)
         inside = ((cell >= 0) & (cell < self._shadow_size)).all(1)
@@ -111,9 +127,9 @@ class Renderer:
         )
 
 
-def _light(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """The light's axes ``(3, 3)`` as rows and its unit rays ``(size*size, 3)`` in the world."""
-    back = LIGHT - LIGHT_TARGET
+def _light(position: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The axes of a light at ``position`` ``(3, 3)`` as rows and its unit rays ``(size*size, 3)`` in the world."""
+    back = position - LIGHT_TARGET
     back /= np.linalg.norm(back)
     right = np.cross([0.0, 1.0, 0.0], back)
     right /= np.linalg.norm(right)

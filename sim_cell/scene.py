@@ -8,7 +8,7 @@ import numpy as np
 from sim_cell.assets import panda_xml
 from sim_cell.cameras import add_cameras
 from sim_cell.meshes import lighten_visuals
-from sim_cell.objects import BOWL, OBJECTS, add_bowl
+from sim_cell.objects import BOWL, OBJECTS, STRANGERS, add_bowl
 
 PHYSICS_RATE = 480  # Hz
 ARM_JOINTS = tuple(f"joint{k}" for k in range(1, 8))
@@ -47,7 +47,7 @@ def build_model() -> mujoco.MjModel:
         pad.friction, pad.condim = PAD_FRICTION, 4
     _add_furniture(spec)
     add_cameras(spec)
-    for kind in OBJECTS:
+    for kind in (*OBJECTS, *STRANGERS):
         body = spec.worldbody.add_body(name=kind.name, pos=[0.5, 0, kind.height])
         body.add_freejoint(name=kind.name)
         kind.add_geoms(body)

@@ -129,12 +129,12 @@ def test_the_command_adds_what_is_missing_and_does_not_depend_on_workers(tmp_pat
     def files(root: Path) -> dict[str, bytes]:
         return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
-    alone, begun = Dataset(tmp_path / "alone", 1, 80, 48), Dataset(tmp_path / "begun", 1, 80, 48)
+    alone, begun = (Dataset(tmp_path / name, 1, 80, 48, "varied") for name in ("alone", "begun"))
     alone.prepare()
     for index in (1, 0):
-        alone.write(index, record(cell, 1, index))
+        alone.write(index, record(cell, 1, index, "varied"))
     begun.prepare()
-    begun.write(0, record(cell, 1, 0))
+    begun.write(0, record(cell, 1, 0, "varied"))
     (tmp_path / "begun/videos/train/1").mkdir()
     (tmp_path / "begun/videos/train/1/0.mp4").write_bytes(b"interrupted")
 
@@ -147,3 +147,5 @@ def test_the_command_adds_what_is_missing_and_does_not_depend_on_workers(tmp_pat
     assert "0 episodes written" in capsys.readouterr().out
     assert cli.main([*arguments, "--seed", "2"]) == 1
     assert "seed 1" in capsys.readouterr().err
+    assert cli.main([*arguments, "--seed", "1", "--look", "plain"]) == 1
+    assert "look varied" in capsys.readouterr().err
