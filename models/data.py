@@ -1,7 +1,8 @@
 """Reads datasets of episodes: pixels and labels as memory maps, poses and outcomes as arrays.
 
-Videos are decoded once into a cache beside the data (``ROOT/.cache``), which only ever grows: episodes that were added
-since the last time are appended. Episodes that cannot be used are skipped, counted and named with the reason.
+Simulated recordings, DROID as Ctrl-World publishes it and DROID in LeRobot's layout all load through `Dataset`. Videos
+are decoded once into a cache beside the data (``ROOT/.cache``), which only ever grows: episodes that were added since
+the last time are appended. Episodes that cannot be used are skipped, counted and named with the reason.
 """
 
 from __future__ import annotations
@@ -16,8 +17,18 @@ import numpy as np
 from tqdm import tqdm
 
 from models.cameras import Camera
-from models.episodes import Episode, decode_video, read_episode, read_segmentation, scaled
+from models.droid_folder import DroidFolder
+from models.episodes import (
+    BrokenEpisodeError,
+    Episode,
+    EpisodeSource,
+    common_length,
+    read_segmentation,
+    scaled,
+    summarise,
+)
 from models.errors import DatasetError
+from models.lerobot import LeRobotFolder
 
 CACHE_FORMAT = 1
 
@@ -31,8 +42,22 @@ class Cached:
     length: int
 
 
+def open_source(root: Path) -> EpisodeSource:
+    """The reader of what lies in a folder: LeRobot's layout where there is ``meta/info.json``, else DROID's."""
+    return LeRobotFolder(root) if (root / "meta" / "info.json").is_file() else DroidFolder(root)
+
+
 class Dataset:
-    """All usable episodes of one split."""
+    """All usable episodes of one split.
+
+    Attributes:
+        root: The dataset's folder.
+        split: ``train`` or ``val``.
+        image_size: (rows, columns) of one view.
+        views: Views in order.
+        episodes: What can be used, in the order of the dataset.
+        skipped: Episode -> why it cannot be used, as ``KIND: detail``.
+    """
 
     def __init__(
         self,
@@ -43,6 +68,7 @@ class Dataset:
         views: tuple[str, ...] = ("left", "right", "wrist"),
         shortest: int = 7,
         progress: bool = True,
+        cache: Path | None = None,
     ) -> None:
         """Open a split; decodes what is not in the cache yet.
 
@@ -53,6 +79,7 @@ class Dataset:
             views: Views wanted, in this order.
             shortest: Episodes with fewer frames are skipped.
             progress: Show a progress bar while decoding.
+            cache: Where decoded frames go instead of ``ROOT/.cache``, e.g. when the data is not ours to write to.
 
         Raises:
             DatasetError: There is no such split, or no usable episode in it.
@@ -60,19 +87,26 @@ class Dataset:
         self.root, self.split, self.image_size, self.views = Path(root), split, image_size, views
         self.shortest = shortest
         self.skipped: dict[str, str] = {}
-        folder = self.root / "annotation" / split
-        if not folder.is_dir():
-            raise DatasetError(f"{folder} does not exist; record data with `vidplan sim record --out {root}`")
-        self._cache = self.root / ".cache" / f"{image_size[0]}x{image_size[1]}-{'-'.join(views)}" / split
-        self.episodes = self._read(sorted(folder.glob("*.json"), key=_natural), progress)
+        source = open_source(self.root)
+        stamps = source.stamps(split)
+        place = f"{image_size[0]}x{image_size[1]}-{'-'.join(views)}"
+        self._cache = (cache or self.root / ".cache") / place / split
+        self.episodes = self._read(source, stamps, progress)
         if not self.episodes:
             reasons = "; ".join(f"{name}: {reason}" for name, reason in list(self.skipped.items())[:3]) or "it is empty"
-            raise DatasetError(f"no usable episode in {folder} ({reasons})")
+            raise DatasetError(f"no usable episode in split {split} of {root} ({reasons})")
 
     def __len__(self) -> int:
         """Frames over all episodes."""
         last = max(self.episodes, key=lambda cached: cached.start)
         return last.start + last.length
+
+    def summary(self, details: bool = False) -> str:
+        """What was read: one line with the reasons counted, and with ``details`` one more per skipped episode."""
+        lines = [f"{self.split}: {summarise(len(self.episodes), self.skipped)}"]
+        if details:
+            lines += [f"  {name}: {reason}" for name, reason in self.skipped.items()]
+        return "\n".join(lines)
 
     @cached_property
     def frames(self) -> np.ndarray:
@@ -130,51 +164,55 @@ class Dataset:
     def _map(self, name: str, tail: tuple[int, ...]) -> np.ndarray:
         return np.memmap(self._cache / name, np.uint8, "r", shape=(len(self), len(self.views), *tail))
 
-    def _read(self, annotations: list[Path], progress: bool) -> list[Cached]:
-        index = self._open_index({path.stem: _stamp(path) for path in annotations})
-        total = sum(entry["length"] for entry in index.values())
+    def _read(self, source: EpisodeSource, stamps: dict[str, list[int]], progress: bool) -> list[Cached]:
+        index = self._open_index(stamps)
         cached: list[Cached] = []
         new: list[Episode] = []
-        stamps = {path.stem: _stamp(path) for path in annotations}
-        for path in annotations:
+        for name in stamps:
             try:
-                episode = read_episode(self.root, path, self.views)
-            except DatasetError as error:
-                self.skipped[path.stem] = str(error)
+                episode = source.read(self.split, name, self.views)
+            except BrokenEpisodeError as error:
+                self.skipped[name] = str(error)
                 continue
-            if episode.name in index:
-                entry = index[episode.name]
-                cached.append(Cached(episode, entry["start"], entry["length"]))
+            if name in index and index[name]["length"] < self.shortest:
+                self.skipped[name] = f"too short: {index[name]['length']} frames, need {self.shortest}"
+            elif name in index:
+                cached.append(Cached(episode, index[name]["start"], index[name]["length"]))
             else:
                 new.append(episode)
+        return cached + (self._append(new, index, stamps, progress) if new else [])
+
+    def _append(
+        self, new: list[Episode], index: dict[str, dict], stamps: dict[str, list[int]], progress: bool
+    ) -> list[Cached]:
+        """Decode episodes behind what is cached, and write the index that makes them part of it."""
+        appended: list[Cached] = []
+        total = sum(entry["length"] for entry in index.values())
         self._cache.mkdir(parents=True, exist_ok=True)
         with open(self._cache / "frames.u8", "ab") as pixels, open(self._cache / "segmentation.u8", "ab") as classes:
             per_frame = len(self.views) * self.image_size[0] * self.image_size[1]
             pixels.truncate(total * per_frame * 3)  # what an interrupted run left behind its index
             classes.truncate(total * per_frame)
-            for episode in tqdm(new, f"decode {self.split}", unit="episode", disable=not (progress and new)):
+            for episode in tqdm(new, f"decode {self.split}", unit="episode", disable=not progress):
                 try:
                     frames, segmentation = self._decode(episode)
-                except DatasetError as error:
+                except BrokenEpisodeError as error:
                     self.skipped[episode.name] = str(error)
                     continue
                 pixels.write(frames.tobytes())
                 classes.write(segmentation.tobytes())
-                entry = {"start": total, "length": len(frames), "stamp": stamps[episode.name]}
-                index[episode.name] = entry
-                cached.append(Cached(episode, total, len(frames)))
+                index[episode.name] = {"start": total, "length": len(frames), "stamp": stamps[episode.name]}
+                appended.append(Cached(episode, total, len(frames)))
                 total += len(frames)
-        if new:
-            partial = self._cache / "index.partial"
-            partial.write_text(json.dumps({"format": CACHE_FORMAT, "episodes": index}))
-            partial.replace(self._cache / "index.json")
-        return cached
+        partial = self._cache / "index.partial"
+        partial.write_text(json.dumps({"format": CACHE_FORMAT, "episodes": index}))
+        partial.replace(self._cache / "index.json")
+        return appended
 
     def _decode(self, episode: Episode) -> tuple[np.ndarray, np.ndarray]:
-        videos = [decode_video(path, self.image_size) for path in episode.videos]
-        count = min(len(episode.poses), *(len(video) for video in videos))
-        if count < self.shortest:
-            raise DatasetError(f"only {count} frames, need {self.shortest}")
+        videos = [video.decode(self.image_size) for video in episode.videos]
+        lengths = {view: len(video) for view, video in zip(self.views, videos, strict=True)}
+        count = common_length({"states": len(episode.poses), **lengths}, self.shortest)
         frames = np.stack([video[:count] for video in videos], axis=1)
         if episode.labels is None:
             return frames, np.zeros(frames.shape[:-1], np.uint8)
@@ -192,15 +230,6 @@ class Dataset:
             pass
         shutil.rmtree(self._cache, ignore_errors=True)
         return {}
-
-
-def _stamp(path: Path) -> list[int]:
-    status = path.stat()
-    return [status.st_mtime_ns, status.st_size]
-
-
-def _natural(path: Path) -> tuple[int, str]:
-    return (int(path.stem) if path.stem.isdigit() else -1, path.stem)
 
 
 def _same(first: tuple[Camera, ...] | None, second: tuple[Camera, ...] | None) -> bool:

@@ -1,25 +1,36 @@
-"""One episode of a DROID-style dataset: its annotation as arrays, and its videos as frames.
+"""One episode of a recorded dataset, whatever its layout: the robot's side as arrays, and where its images lie.
 
-Layout (docs/models.md): ``ROOT/annotation/SPLIT/ID.json`` with videos and labels named relative to ROOT. Recordings of
-the simulated cell carry a ``vidplan`` key with cameras, target and labels; real DROID episodes do not.
+Each layout is a class that lists and reads episodes (`EpisodeSource`): `models.droid_folder` and `models.lerobot`.
+`models.data.Dataset` turns either into frames.
 """
 
 from __future__ import annotations
 
-import json
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from models.cameras import Camera
 from models.errors import DatasetError
 
-STATES_PER_FRAME = 3
-"""15 Hz robot states per 5 Hz video frame."""
-DEFAULT_VIEWS = ("left", "right", "wrist")
-"""Order of the videos of an episode that does not say: exterior 1, exterior 2, wrist."""
+if TYPE_CHECKING:
+    from models.video_files import Video
+
+FRAME_RATE = 5
+"""Video frames per second every model sees."""
+LENGTH_TOLERANCE = 1
+"""Frames by which the videos and states of an episode may differ in length: recorders stop one of them first."""
+
+
+class BrokenEpisodeError(DatasetError):
+    """An episode that cannot be used. Its text is ``KIND: detail``; `summarise` counts the kinds."""
+
+    def __init__(self, kind: str, detail: str) -> None:
+        super().__init__(f"{kind}: {detail}")
 
 
 @dataclass(frozen=True)
@@ -27,17 +38,18 @@ class Episode:
     """The robot's side of an episode of T frames.
 
     Attributes:
-        name: Its annotation's file name without ending.
+        name: What it is called in its dataset.
         text: Instruction, empty when there is none.
         target: Object phrase of the instruction where the recording says it, else empty.
-        success: Whether the task was done at the end.
+        success: Whether the task was done at the end; False where the recording does not say.
         poses: ``(T, 7)`` float32 measured flange poses and gripper at the frames.
         commands: ``(T, 7)`` float32 poses the arm was told to have at the frames (the measured ones where the episode
-            carries no commands, as Ctrl-World does).
-        videos: One path per view, in the order asked for.
+            carries no commands).
+        videos: One per view, in the order asked for.
         labels: Path of the labels, None for real episodes.
         cameras: Calibration per view at the video's size, None for real episodes.
         video_size: (rows, columns) the cameras are for.
+        latents: Files of precomputed latents per view, None where there are none.
     """
 
     name: str
@@ -46,90 +58,123 @@ class Episode:
     success: bool
     poses: np.ndarray
     commands: np.ndarray
-    videos: tuple[Path, ...]
-    labels: Path | None
-    cameras: tuple[Camera, ...] | None
-    video_size: tuple[int, int] | None
+    videos: tuple[Video, ...]
+    labels: Path | None = None
+    cameras: tuple[Camera, ...] | None = None
+    video_size: tuple[int, int] | None = None
+    latents: tuple[Path, ...] | None = None
 
 
-def read_episode(root: Path, annotation: Path, views: tuple[str, ...]) -> Episode:
-    """Read an annotation.
+class EpisodeSource(Protocol):
+    """The episodes of a folder of one layout."""
+
+    def stamps(self, split: str) -> dict[str, list[int]]:
+        """Names of a split's episodes, in order, each with numbers that change when its file does.
+
+        Raises:
+            DatasetError: There is no such split.
+        """
+        ...
+
+    def read(self, split: str, name: str, views: tuple[str, ...]) -> Episode:
+        """Read one of them.
+
+        Raises:
+            BrokenEpisodeError: It cannot be used.
+        """
+        ...
+
+
+def stamp(path: Path) -> list[int]:
+    """Modification time [ns] and size of a file; zeros where it is gone."""
+    try:
+        status = path.stat()
+    except OSError:
+        return [0, 0]
+    return [status.st_mtime_ns, status.st_size]
+
+
+def summarise(used: int, skipped: Mapping[str, str]) -> str:
+    """One line: ``12 episodes used, 3 skipped: 2 too short, 1 video damaged``."""
+    kinds = Counter(reason.split(":")[0] for reason in skipped.values())
+    line = f"{used} episode{'s' * (used != 1)} used, {len(skipped)} skipped"
+    return line + (": " + ", ".join(f"{count} {kind}" for kind, count in kinds.most_common()) if kinds else "")
+
+
+def common_length(lengths: Mapping[str, int], shortest: int) -> int:
+    """Frames an episode has, given how many each of its parts has.
 
     Raises:
-        DatasetError: It cannot be read or lacks what every episode must have; the message is a short reason.
+        BrokenEpisodeError: The parts differ by more than a frame, or there are fewer than ``shortest``.
     """
-    try:
-        values = json.loads(annotation.read_text())
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise DatasetError("annotation is not readable JSON") from error
-    try:
-        recorded = values.get("vidplan") or {}
-        order = tuple(recorded.get("view_order", DEFAULT_VIEWS))
-        paths = [root / video["video_path"] for video in values["videos"]]
-        videos = tuple(paths[order.index(view)] for view in views)
-        poses = _poses_at_frames(values)
-        commands = _commands_at_frames(values, poses)
-        cameras = _cameras(recorded["cameras"], views) if "cameras" in recorded else None
-        size = recorded["cameras"][views[0]]["size"] if cameras else None
-        labels = root / recorded["labels"] if recorded.get("labels") else None
-        texts = [text for text in values.get("texts", []) if isinstance(text, str)]
-        return Episode(
-            name=annotation.stem,
-            text=texts[0] if texts else "",
-            target=str(recorded.get("target", "")),
-            success=bool(values.get("success", 0)),
-            poses=poses,
-            commands=commands,
-            videos=videos,
-            labels=labels,
-            cameras=cameras,
-            video_size=(size[1], size[0]) if size else None,
-        )
-    except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
-        raise DatasetError(f"annotation lacks or garbles {error}") from error
+    least = min(lengths.values())
+    if max(lengths.values()) - least > LENGTH_TOLERANCE:
+        found = ", ".join(f"{part} {count}" for part, count in lengths.items())
+        raise BrokenEpisodeError("lengths differ", f"frames: {found}")
+    if least < shortest:
+        raise BrokenEpisodeError("too short", f"{least} frames, need {shortest}")
+    return least
 
 
-def decode_video(path: Path, size: tuple[int, int]) -> np.ndarray:
-    """Frames ``(T, rows, columns, 3)`` uint8 RGB of a video, area-averaged to ``size``.
+def pose_rows(poses: Any, gripper: Any, name: str) -> np.ndarray:
+    """Rows ``(N, 7)`` float32 of Cartesian poses ``(N, 6)`` and gripper positions ``(N,)`` or ``(N, 1)``.
 
     Raises:
-        DatasetError: The file is missing or not a video.
+        BrokenEpisodeError: Another shape, or values that are not finite; ``name`` says what they are.
     """
-    import av
-    import cv2
-    from av.video.reformatter import VideoReformatter
-
-    rows, columns = size
-    convert = VideoReformatter()  # one for all frames: each new one costs 5 ms
     try:
-        with av.open(str(path)) as container:
-            container.streams.video[0].codec_context.thread_count = 1
-            frames = [
-                cv2.resize(
-                    convert.reformat(frame, format="rgb24").to_ndarray(), (columns, rows), interpolation=cv2.INTER_AREA
-                )
-                for frame in container.decode(video=0)
-            ]
-    except (OSError, IndexError, ValueError) as error:
-        raise DatasetError("a video is missing or damaged") from error
-    if not frames:
-        raise DatasetError("a video holds no frame")
-    return np.stack(frames)
+        columns = np.asarray(poses, np.float32)
+        rows = np.concatenate([columns, np.asarray(gripper, np.float32).reshape(len(columns), 1)], axis=1)
+    except (ValueError, TypeError) as error:
+        raise BrokenEpisodeError("states unusable", f"{name} (need six values and a gripper per step)") from error
+    return checked_rows(rows, name)
+
+
+def checked_rows(rows: Any, name: str) -> np.ndarray:
+    """The same rows as ``(N, 7)`` float32.
+
+    Raises:
+        BrokenEpisodeError: Another shape, or values that are not finite.
+    """
+    try:
+        table = np.asarray(rows, np.float32)
+    except (ValueError, TypeError) as error:
+        raise BrokenEpisodeError("states unusable", f"{name} (not a table of numbers)") from error
+    if table.ndim != 2 or table.shape[1] != 7:
+        raise BrokenEpisodeError("states unusable", f"{name} (shape {table.shape}, need rows of 7)")
+    if not np.isfinite(table).all():
+        raise BrokenEpisodeError("states unusable", f"{name} (not finite from step {_first_bad(table)} on)")
+    return table
+
+
+def due_at_frames(actions: np.ndarray, poses: np.ndarray, stride: int) -> np.ndarray:
+    """Commands ``(T, 7)`` at the frames of ``poses`` (T, 7).
+
+    The command of control step n is due one control period later: frame j belongs to step ``stride * j - 1``.
+
+    Raises:
+        BrokenEpisodeError: There are fewer commands than frames need.
+    """
+    commands = np.concatenate([poses[:1], actions[stride - 1 :: stride]])[: len(poses)]
+    if len(commands) < len(poses):
+        raise BrokenEpisodeError("states unusable", f"{len(actions)} commands for {len(poses)} frames")
+    return commands
 
 
 def read_segmentation(path: Path, frames: int, views: int, size: tuple[int, int]) -> np.ndarray:
     """Class ids ``(frames, views, rows, columns)`` uint8 of a label file.
 
     Raises:
-        DatasetError: It is missing, damaged, or of another size.
+        BrokenEpisodeError: It is missing, damaged, or of another size.
     """
     try:
         with np.load(path, allow_pickle=False) as labels:
             segmentation = labels["segmentation"]
     except (OSError, ValueError, KeyError, EOFError) as error:
-        raise DatasetError("labels are missing or damaged") from error
+        raise BrokenEpisodeError("labels damaged", f"{path} is missing or not a label file") from error
     if segmentation.shape[1:] != (views, *size) or len(segmentation) < frames:
-        raise DatasetError(f"labels have shape {segmentation.shape}, need ({frames}, {views}, {size[0]}, {size[1]})")
+        need = f"({frames}, {views}, {size[0]}, {size[1]})"
+        raise BrokenEpisodeError("labels damaged", f"{path} has shape {segmentation.shape}, need {need}")
     return segmentation[:frames].astype(np.uint8)
 
 
@@ -139,43 +184,6 @@ def read_object_positions(path: Path) -> np.ndarray:
         return labels["object_positions"]
 
 
-def _poses_at_frames(values: dict[str, Any]) -> np.ndarray:
-    if "observation.state.cartesian_position" in values:
-        poses = np.asarray(values["observation.state.cartesian_position"], dtype=np.float32)
-        gripper = np.asarray(values["observation.state.gripper_position"], dtype=np.float32)
-        states = np.concatenate([poses, gripper.reshape(len(poses), 1)], axis=1)[::STATES_PER_FRAME]
-    else:
-        states = np.asarray(values["states"], dtype=np.float32)
-    if states.ndim != 2 or states.shape[1] != 7 or not np.isfinite(states).all():
-        raise ValueError("the states (need finite rows of 7)")
-    return states
-
-
-def _commands_at_frames(values: dict[str, Any], poses: np.ndarray) -> np.ndarray:
-    """The command of control step n is due one control period later: frame j belongs to step 3 j - 1."""
-    if "action.cartesian_position" not in values:
-        return poses
-    actions = np.asarray(values["action.cartesian_position"], dtype=np.float32)
-    gripper = np.asarray(values["action.gripper_position"], dtype=np.float32).reshape(len(actions), 1)
-    due = np.concatenate([actions, gripper], axis=1)[STATES_PER_FRAME - 1 :: STATES_PER_FRAME]
-    commands = np.concatenate([poses[:1], due])[: len(poses)]
-    if commands.shape != poses.shape or not np.isfinite(commands).all():
-        raise ValueError("the actions (need finite rows of 7, one per state)")
-    return commands
-
-
-def _cameras(values: dict[str, Any], views: tuple[str, ...]) -> tuple[Camera, ...]:
-    cameras = []
-    for view in views:
-        camera = values[view]
-        mount = "base" if "T_base_camera" in camera else "flange"
-        matrix, transform = np.asarray(camera["K"], float), np.asarray(camera[f"T_{mount}_camera"], float)
-        if matrix.shape != (3, 3) or transform.shape != (4, 4):
-            raise ValueError(f"the calibration of {view}")
-        cameras.append(Camera(view, tuple(map(tuple, matrix.tolist())), mount, tuple(map(tuple, transform.tolist()))))
-    return tuple(cameras)
-
-
 def scaled(cameras: tuple[Camera, ...], original: tuple[int, int], size: tuple[int, int]) -> tuple[Camera, ...]:
     """The same cameras for images resized from ``original`` to ``size`` (rows, columns)."""
     down, across = size[0] / original[0], size[1] / original[1]
@@ -183,3 +191,7 @@ def scaled(cameras: tuple[Camera, ...], original: tuple[int, int], size: tuple[i
     return tuple(
         Camera(c.name, tuple(map(tuple, (scale @ np.array(c.matrix)).tolist())), c.mount, c.transform) for c in cameras
     )
+
+
+def _first_bad(table: np.ndarray) -> int:
+    return int(np.argmin(np.isfinite(table).all(axis=1)))
