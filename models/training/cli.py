@@ -6,69 +6,93 @@ import argparse
 import dataclasses
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from models.training.config import Preset
+    from models.training.engine_processes import Processes
 
 
 def main(argv: list[str]) -> int:
-    """Run the command; returns the exit code."""
+    """Run the command; returns the exit code: 130 after Ctrl-C or SIGTERM."""
+    options = _parser().parse_args(argv)
+
+    from models.errors import ModelsError
+    from models.training.engine_job import run_stages
+    from models.training.engine_processes import join
+    from models.training.engine_signals import StoppedError, terminate_as_interrupt
+    from models.training.names import STAGES
+
+    processes: Processes | None = None
+    try:
+        with terminate_as_interrupt():
+            stages = STAGES if options.stage == "all" else (options.stage,)
+            preset = resolve(options, stages)
+            processes = join(next(iter(preset.loops.values())).device)
+            run_stages(stages, options.data, options.out, preset, processes)
+    except (StoppedError, KeyboardInterrupt) as stop:
+        text = str(stop) or "interrupted; finished steps are saved, and the same command goes on from there"
+        _say(f"vidplan train: {text}", processes)
+        return 130
+    except ModelsError as error:
+        _say(f"vidplan train: {error}", processes)
+        return 1
+    return 0
+
+
+def resolve(options: argparse.Namespace, stages: tuple[str, ...]) -> Preset:
+    """The preset with everything the command line changes.
+
+    Raises:
+        TrainingError: A setting does not exist or does not fit.
+    """
+    from models.errors import TrainingError
+    from models.training.config import PRESETS
+    from models.training.engine_settings import apply_settings
+
+    preset = PRESETS[options.preset]
+    changes = {name: getattr(options, name) for name in ("seed", "threads", "device")}
+    changes = {name: value for name, value in changes.items() if value is not None}
+    if options.minutes is not None or options.steps is not None:
+        changes |= {"minutes": options.minutes, "steps": options.steps}
+    try:
+        loops = {name: dataclasses.replace(loop, **changes) for name, loop in preset.loops.items()}
+    except ValueError as error:
+        raise TrainingError(f"--{error}") from error
+    trained = [stage for stage in stages if stage in loops]
+    return apply_settings(dataclasses.replace(preset, loops=loops), options.set, trained)
+
+
+def _parser() -> argparse.ArgumentParser:
     from models.training.names import PRESET_NAMES, STAGES
 
     parser = argparse.ArgumentParser(
         prog="vidplan train",
         description="Train one stage of a bundle, or all of them in order. Every stage shows its loss and time left, "
-        "can be interrupted and started again, and leaves its held-out figures in OUT/STAGE.json.",
+        "can be interrupted or killed and started again, and leaves its held-out figures in OUT/STAGE.json. What is "
+        "finished is not done again. Curves and sample videos: tensorboard --logdir OUT/tensorboard",
     )
     parser.add_argument("stage", choices=[*STAGES, "all"], help="stages need those to their left")
     parser.add_argument("--data", type=Path, required=True, help="recorded episodes (vidplan sim record)")
     parser.add_argument("--out", type=Path, required=True, help="work folder; `bundle` puts the bundle into OUT/bundle")
     parser.add_argument("--preset", choices=PRESET_NAMES, default="tabletop", help="sizes and budgets")
     budget = parser.add_mutually_exclusive_group()
-    budget.add_argument("--minutes", type=float, help="wall-clock budget of the stage (default: the preset's)")
-    budget.add_argument("--steps", type=int, help="steps of the stage instead: exactly reproducible")
-    parser.add_argument("--seed", type=int, default=0, help="seed of every draw")
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
-    options = parser.parse_args(argv)
-
-    from models.errors import ModelsError
-    from models.training.config import PRESETS
-    from models.training.workshop import Workshop
-
-    preset = PRESETS[options.preset]
-    loops = {}
-    for name, loop in preset.loops.items():
-        settings = dataclasses.replace(loop, seed=options.seed, threads=options.threads)
-        if options.minutes is not None or options.steps is not None:
-            settings = dataclasses.replace(settings, minutes=options.minutes, steps=options.steps)
-        loops[name] = settings
-    workshop = Workshop(options.data, options.out, dataclasses.replace(preset, loops=loops))
-    try:
-        for stage in STAGES if options.stage == "all" else (options.stage,):
-            run_stage(stage, workshop)
-    except ModelsError as error:
-        print(f"vidplan train: {error}", file=sys.stderr)
-        return 1
-    return 0
+    budget.add_argument("--minutes", type=float, help="wall-clock budget of each stage")
+    budget.add_argument("--steps", type=int, help="steps of each stage (default: the preset's); exactly reproducible")
+    parser.add_argument("--seed", type=int, help="seed of every draw (default: 0)")
+    parser.add_argument("--threads", type=int, help="CPU threads (default: 2)")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), help="default: auto, the GPU if there is one")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="any other setting, e.g. --set batch=32 --set rate=5e-4 --set loops.heads.decay=0 --set widths=64,128; "
+        "a wrong name lists those there are",
+    )
+    return parser
 
 
-def run_stage(name: str, workshop) -> None:
-    """Run one stage and print its held-out figures."""
-    import torch
-
-    from models.training.assemble import assemble
-    from models.training.latents import cache_latents
-    from models.training.loop import train
-    from models.training.stages import make_stage
-
-    loops = workshop.preset.loops
-    torch.set_num_threads(next(iter(loops.values())).threads)
-    for data in (workshop.training, workshop.held_out):
-        for episode, reason in data.skipped.items():
-            print(f"skipped {data.split}/{episode}: {reason}", file=sys.stderr)
-    if name == "latents":
-        weights = workshop.weights_hash("autoencoder")
-        for data in (workshop.training, workshop.held_out):
-            cache_latents(workshop.autoencoder(), weights, data, workshop.latents)
-    elif name == "bundle":
-        print(f"bundle written to {assemble(workshop)}")
-    else:
-        report = train(make_stage(name, workshop), loops[name], workshop.folder)
-        print("\n".join(f"  {key}: {value}" for key, value in report["held_out"].items()))
+def _say(text: str, processes: Processes | None) -> None:
+    if processes is None or processes.first:
+        print(text, file=sys.stderr)

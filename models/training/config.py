@@ -29,6 +29,9 @@ class LoopConfig:
         seed: Seed of every draw.
         threads: CPU threads.
         half: bfloat16 autocast.
+        device: Where to train: ``auto`` (the GPU where there is one), ``cpu`` or ``cuda``.
+        save_every: Seconds between checkpoints.
+        sample_every: Seconds between sample videos; the last ones are made at the end.
     """
 
     batch: int
@@ -42,6 +45,26 @@ class LoopConfig:
     seed: int = 0
     threads: int = 2
     half: bool = True
+    device: str = "auto"
+    save_every: float = 60.0
+    sample_every: float = 600.0
+
+    def __post_init__(self) -> None:
+        """Refuse values no run could have.
+
+        Raises:
+            ValueError: The message names the field.
+        """
+        least = {"batch": 1, "threads": 1, "steps": 0, "minutes": 0, "decay": 0, "save_every": 0, "sample_every": 0}
+        for name, value in least.items():
+            if (given := getattr(self, name)) is not None and given < value:
+                raise ValueError(f"{name} must be at least {value}, got {given}")
+        for name in ("rate", "clip"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        for name in ("hold", "average"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
@@ -127,11 +150,11 @@ TABLETOP = Preset(
     name="tabletop",
     loops=MappingProxyType(
         {
-            "autoencoder": LoopConfig(batch=32, rate=1.5e-3, minutes=7, decay=1e-4, average=0.01),
-            "semantic": LoopConfig(batch=32, rate=2e-3, minutes=6, average=0.01),
-            "world-model": LoopConfig(batch=16, rate=1e-3, minutes=28),
-            "flow-map": LoopConfig(batch=24, rate=3e-4, minutes=7, average=0.01),
-            "heads": LoopConfig(batch=12, rate=1e-3, minutes=6, average=0.01),
+            "autoencoder": LoopConfig(batch=32, rate=1.5e-3, steps=693, decay=1e-4, average=0.01),
+            "semantic": LoopConfig(batch=32, rate=2e-3, steps=1766, average=0.01),
+            "world-model": LoopConfig(batch=16, rate=1e-3, steps=5404),
+            "flow-map": LoopConfig(batch=24, rate=3e-4, steps=778, average=0.01),
+            "heads": LoopConfig(batch=12, rate=1e-3, steps=831, average=0.01),
         }
     ),
 )

@@ -1,210 +1,169 @@
 """The one training loop: every stage brings a module and a loss; the loop brings everything else.
 
-Each step draws from a generator that is a function of (seed, stage, step) alone, so a run that was stopped and resumed
-sees the same rows and noise in the same order, and with ``steps`` ends with the same weights.
+Each step draws from a generator that is a function of (seed, stage, step) alone, so a run that was stopped or killed,
+and resumed, sees the same rows and noise in the same order, and with ``steps`` ends with the same weights.
 """
 
 from __future__ import annotations
 
-import copy
 import json
-import math
 import time
-import zlib
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
 import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
-from tqdm import tqdm
 
 from models.config_io import to_plain
 from models.errors import TrainingError
 from models.training.config import LoopConfig
+from models.training.engine_board import Board
+from models.training.engine_checkpoint import (
+    load_checkpoint,
+    previous,
+    refuse_other_settings,
+    save_checkpoint,
+    write_json,
+)
+from models.training.engine_draw import Draw, Share, draw_for, place
+from models.training.engine_processes import Processes, join
+from models.training.engine_progress import Progress
+from models.training.engine_run import Run, ShowsSamples, Stage, rate_at
+from models.training.engine_signals import StoppedError, stop_requests
 
-WARM_UP = 100
-SAVE_EVERY = 60.0
-
-
-@dataclass(frozen=True)
-class Draw:
-    """The randomness of one step."""
-
-    rows: np.random.Generator
-    noise: torch.Generator
-
-
-class Stage(Protocol):
-    """What a stage brings."""
-
-    @property
-    def name(self) -> str:
-        """Its name, which its files carry."""
-        ...
-
-    @property
-    def module(self) -> nn.Module:
-        """What is trained."""
-        ...
-
-    def loss(self, batch: int, draw: Draw) -> tuple[Tensor, dict[str, float]]:
-        """Loss of one step, and figures to show."""
-        ...
-
-    def metrics(self) -> dict[str, Any]:
-        """Held-out figures of `module`, which holds the averaged weights then."""
-        ...
-
-    def notes(self) -> dict[str, Any]:
-        """What later stages must know, e.g. scales measured on the data."""
-        ...
+__all__ = ["Draw", "Share", "ShowsSamples", "Stage", "StoppedError", "draw_for", "place", "rate_at", "train"]
 
 
-def draw_for(seed: int, stage: str, step: int) -> Draw:
-    """The randomness of step ``step``."""
-    words = np.random.SeedSequence([seed, zlib.crc32(stage.encode()), step]).generate_state(2)
-    return Draw(np.random.default_rng(words[0]), torch.Generator().manual_seed(int(words[1])))
-
-
-def rate_at(config: LoopConfig, step: int, progress: float) -> float:
-    """Learning rate: linear warm-up over 100 steps, constant, cosine to 2 % after ``hold``."""
-    late = max(0.0, (progress - config.hold) / (1 - config.hold))
-    return config.rate * min(1.0, (step + 1) / WARM_UP) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(late, 1.0))))
-
-
-def train(stage: Stage, config: LoopConfig, folder: Path, *, stop_after: int | None = None) -> dict[str, Any]:
+def train(
+    stage: Stage,
+    config: LoopConfig,
+    folder: Path,
+    *,
+    stop_after: int | None = None,
+    processes: Processes | None = None,
+) -> dict[str, Any]:
     """Train a stage to the end of its budget, resuming where an earlier run stopped.
 
-    Writes ``NAME.safetensors`` (averaged weights) and ``NAME.json`` (settings, figures, notes) into ``folder``, and
-    ``NAME.checkpoint`` every minute on the way.
+    Writes ``NAME.safetensors`` (averaged weights) and ``NAME.json`` (settings, figures, notes) into ``folder``,
+    ``NAME.checkpoint`` (and the one before it) on the way, TensorBoard's files and sample videos.
 
     Args:
         stage: What to train.
         config: How.
         folder: Where to.
         stop_after: Stop (with a checkpoint) once this many steps are done, as an interruption would.
+        processes: Those that share the work; by default the ones a launcher started.
 
     Returns:
         The report that was written, or an empty one when stopped early.
 
     Raises:
-        TrainingError: The loss is not finite, or the checkpoint belongs to another model.
+        StoppedError: SIGINT or SIGTERM came; everything is saved.
+        TrainingError: The loss is not finite, or the checkpoint is of another model, of other settings, or damaged.
     """
     if (config.minutes is None) == (config.steps is None):
         raise TrainingError(f"{stage.name}: give either minutes or steps")
+    processes = processes or join(config.device)
+    if config.batch % processes.share.count:
+        raise TrainingError(
+            f"{stage.name}: a batch of {config.batch} cannot be shared by {processes.share.count} processes; "
+            "choose a multiple (--set batch=...)"
+        )
     torch.set_num_threads(config.threads)
     folder.mkdir(parents=True, exist_ok=True)
-    run = _Run(stage, config, folder / f"{stage.name}.checkpoint")
-    run.load()
-    bar = tqdm(
-        total=100,
-        desc=stage.name,
-        unit="%",
-        bar_format="{desc} {percentage:3.0f}%|{bar:20}| {elapsed}<{remaining}{postfix}",
-    )
-    saved = time.monotonic()
+    run = Run(stage, config, processes)
+    checkpoint = folder / f"{stage.name}.checkpoint"
+    _resume(run, checkpoint)
+    record = _Record(run, folder, checkpoint) if processes.first else None
     stage.module.train()
-    while run.progress() < 1:
-        if stop_after is not None and run.step >= stop_after:
-            run.save()
+    stopped = False
+    try:
+        with stop_requests() as asked:
+            while run.progress() < 1 and not stopped:
+                if stop_after is not None and run.step >= stop_after:
+                    break
+                stopped = run.advance(asked())
+                if record:
+                    record.step()
+            if record:
+                record.save()
+        if stopped:
+            raise StoppedError(stage.name, run.step)
+        if run.progress() < 1:
             return {}
-        shown = run.advance()
-        if run.step % 10 == 0:
-            bar.n = min(100, 100 * run.progress())
-            bar.set_postfix_str(", ".join([f"step {run.step}", *(f"{k} {v:.4f}" for k, v in shown.items())]))
-        if time.monotonic() - saved > SAVE_EVERY:
-            run.save()
-            saved = time.monotonic()
-    bar.n = 100
-    bar.close()
-    run.save()
-    return run.finish(folder)
+        return _finish(run, folder, record)
+    finally:
+        if record:
+            record.close()
 
 
-class _Run:
-    def __init__(self, stage: Stage, config: LoopConfig, checkpoint: Path) -> None:
-        self.stage, self.config, self.checkpoint = stage, config, checkpoint
-        self.average = copy.deepcopy(stage.module)
-        self.parameters = [p for p in stage.module.parameters() if p.requires_grad]
-        self.averaged = [p for p in self.average.parameters() if p.requires_grad]
-        self.optimiser = torch.optim.AdamW(
-            self.parameters, config.rate, betas=(0.9, 0.99), weight_decay=config.decay, fused=True
-        )
-        self.step, self.seconds, self.shown = 0, 0.0, dict[str, float]()
+def _resume(run: Run, checkpoint: Path) -> None:
+    state = load_checkpoint(checkpoint, run.device, quiet=not run.processes.first)
+    if state is None:
+        return
+    refuse_other_settings(run.stage.name, state.get("settings"), run.config)
+    try:
+        run.restore(state)
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise TrainingError(f"{checkpoint} belongs to another model; delete it to start anew ({error})") from error
 
-    def progress(self) -> float:
-        if self.config.steps is not None:
-            return self.step / max(1, self.config.steps)
-        return self.seconds / (60 * (self.config.minutes or 1e-9))
 
-    def advance(self) -> dict[str, float]:
-        began, config = time.monotonic(), self.config
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate_at(config, self.step, self.progress())
-        with torch.autocast("cpu", torch.bfloat16, enabled=config.half):
-            loss, figures = self.stage.loss(config.batch, draw_for(config.seed, self.stage.name, self.step))
-        if not torch.isfinite(loss):
-            raise TrainingError(f"{self.stage.name}: the loss is {loss.item()} at step {self.step}; lower the rate")
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.parameters, config.clip)
-        self.optimiser.step()
-        self.optimiser.zero_grad()
-        self.step += 1
-        share = max(config.average, 1 / (1 + self.step))
-        with torch.no_grad():
-            for averaged, parameter in zip(self.averaged, self.parameters, strict=True):
-                averaged.lerp_(parameter, share)
-        for key, value in {"loss": loss.item(), **figures}.items():
-            self.shown[key] = 0.98 * self.shown.get(key, value) + 0.02 * value
-        self.seconds += time.monotonic() - began
-        return self.shown
+class _Record:
+    """What the first process leaves on disk and screen while a run goes on."""
+
+    def __init__(self, run: Run, folder: Path, checkpoint: Path) -> None:
+        self.run, self.checkpoint = run, checkpoint
+        self.board = Board(folder, run.stage.name, run.step)
+        self.progress = Progress(run.stage.name, min(1.0, run.progress()))
+        self.saved = self.sampled = time.monotonic()
+
+    def step(self) -> None:
+        """A step was taken."""
+        run, config, now = self.run, self.run.config, time.monotonic()
+        self.board.scalars(run.step, run.scalars)
+        self.progress.show(run.step, run.progress(), run.shown)
+        if now - self.saved >= config.save_every:
+            self.save()
+        if now - self.sampled >= config.sample_every and run.progress() < 1:
+            self.samples()
 
     def save(self) -> None:
-        partial = self.checkpoint.with_suffix(".partial")
-        state = {
-            "module": self.stage.module.state_dict(),
-            "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "step": self.step,
-            "seconds": self.seconds,
-            "shown": self.shown,
-        }
-        torch.save(state, partial)
-        partial.replace(self.checkpoint)
+        """Write a checkpoint."""
+        save_checkpoint(self.checkpoint, {**self.run.state(), "settings": to_plain(self.run.config)})
+        self.saved = time.monotonic()
 
-    def load(self) -> None:
-        if not self.checkpoint.exists():
-            return
-        state = torch.load(self.checkpoint, weights_only=True)
-        try:
-            self.stage.module.load_state_dict(state["module"])
-            self.average.load_state_dict(state["average"])
-            self.optimiser.load_state_dict(state["optimiser"])
-        except (RuntimeError, ValueError, KeyError) as error:
-            raise TrainingError(
-                f"{self.checkpoint} belongs to another model; delete it to start anew ({error})"
-            ) from error
-        self.step, self.seconds, self.shown = state["step"], state["seconds"], state["shown"]
+    def samples(self) -> None:
+        """Write sample videos of the averaged weights, where the stage has any."""
+        if isinstance(self.run.stage, ShowsSamples):
+            with self.run.averaged_weights(), torch.no_grad():
+                self.board.videos(self.run.step, self.run.stage.samples())
+        self.sampled = time.monotonic()
 
-    def finish(self, folder: Path) -> dict[str, Any]:
-        buffers = dict(self.stage.module.named_buffers())
-        for name, buffer in self.average.named_buffers():
-            buffer.copy_(buffers[name])
-        self.stage.module.load_state_dict(self.average.state_dict())
-        self.stage.module.eval()
-        weights = {name: value.contiguous() for name, value in self.stage.module.state_dict().items()}
-        save_file(weights, folder / f"{self.stage.name}.safetensors")
+    def close(self) -> None:
+        """Close bar and files."""
+        self.progress.close()
+        self.board.close()
+
+
+def _finish(run: Run, folder: Path, record: _Record | None) -> dict[str, Any]:
+    """The first process measures and writes; the others wait, and read what it wrote."""
+    stage, file = run.stage, folder / f"{run.stage.name}.json"
+    if record:
+        record.progress.close()
+        record.samples()
+        run.settle()
+        weights = {name: value.contiguous() for name, value in stage.module.state_dict().items()}
+        save_file(weights, folder / f"{stage.name}.safetensors")
         report = {
-            "stage": self.stage.name,
-            "settings": to_plain(self.config),
-            "steps": self.step,
-            "seconds": round(self.seconds, 1),
-            "figures": self.shown,
-            "notes": self.stage.notes(),
-            "held_out": self.stage.metrics(),
+            "stage": stage.name,
+            "settings": to_plain(run.config),
+            "steps": run.step,
+            "seconds": round(run.seconds, 1),
+            "figures": run.shown,
+            "notes": stage.notes(),
+            "held_out": stage.metrics(),
         }
-        (folder / f"{self.stage.name}.json").write_text(json.dumps(report, indent=1) + "\n")
-        return report
+        write_json(file, report)
+        previous(record.checkpoint).unlink(missing_ok=True)
+    run.processes.wait()
+    return json.loads(file.read_text())

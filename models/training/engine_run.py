@@ -1,0 +1,216 @@
+"""A stage while it trains: its module and their average, the optimiser, and one step of them."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.errors import TrainingError
+from models.training.config import LoopConfig
+from models.training.engine_draw import Draw, draw_for, tie_global_generator
+from models.training.engine_processes import Processes
+
+WARM_UP = 100
+
+
+class Stage(Protocol):
+    """What a stage brings.
+
+    Modules among a stage's attributes are moved to the device that trains, and back to the CPU before `metrics`.
+    """
+
+    @property
+    def name(self) -> str:
+        """Its name, which its files carry."""
+        ...
+
+    @property
+    def module(self) -> nn.Module:
+        """What is trained."""
+        ...
+
+    def loss(self, batch: int, draw: Draw) -> tuple[Tensor, dict[str, float]]:
+        """Loss of one step, and figures to show: means over this process's rows of a global batch.
+
+        Args:
+            batch: Rows of the global batch.
+            draw: Its randomness; `Draw.mine` keeps this process's rows.
+        """
+        ...
+
+    def metrics(self) -> dict[str, Any]:
+        """Held-out figures of `module`, which holds the averaged weights then, on the CPU."""
+        ...
+
+    def notes(self) -> dict[str, Any]:
+        """What later stages must know, e.g. scales measured on the data."""
+        ...
+
+
+@runtime_checkable
+class ShowsSamples(Protocol):
+    """A stage that also has something to look at."""
+
+    def samples(self) -> dict[str, np.ndarray]:
+        """Videos ``(T, h, w, 3)`` uint8 by name, made with `module`, which holds the averaged weights then.
+
+        The module is where it trains: use `place` for what is given to it, and ``cpu()`` on what comes back.
+        """
+        ...
+
+
+def rate_at(config: LoopConfig, step: int, progress: float) -> float:
+    """Learning rate: linear warm-up over 100 steps, constant, cosine to 2 % after ``hold``."""
+    late = max(0.0, (progress - config.hold) / (1 - config.hold))
+    return config.rate * min(1.0, (step + 1) / WARM_UP) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(late, 1.0))))
+
+
+class Run:
+    """A stage in training.
+
+    Attributes:
+        step: Steps done.
+        seconds: Time they took.
+        shown: Smoothed figures.
+        scalars: Figures of the newest step, as they are.
+    """
+
+    def __init__(self, stage: Stage, config: LoopConfig, processes: Processes) -> None:
+        self.stage, self.config, self.processes = stage, config, processes
+        self.device = processes.share.device
+        move_modules(stage, self.device)
+        self.average = copy.deepcopy(stage.module)
+        self.parameters = [p for p in stage.module.parameters() if p.requires_grad]
+        self.averaged = [p for p in self.average.parameters() if p.requires_grad]
+        self.optimiser = torch.optim.AdamW(
+            self.parameters, config.rate, betas=(0.9, 0.99), weight_decay=config.decay, fused=True
+        )
+        self.step, self.seconds = 0, 0.0
+        self.shown, self.scalars = dict[str, float](), dict[str, float]()
+        self._loss: nn.Module | None = None
+        self._newest = 0.0
+
+    def progress(self) -> float:
+        """Share of the budget that is used."""
+        if self.config.steps is not None:
+            return self.step / max(1, self.config.steps)
+        return self.seconds / (60 * (self.config.minutes or 1e-9))
+
+    def advance(self, stop: bool = False) -> bool:
+        """Take one step.
+
+        Args:
+            stop: Whether this process was asked to stop.
+
+        Returns:
+            Whether any process was asked to stop: all of them must agree on the last step.
+
+        Raises:
+            TrainingError: The loss is not finite.
+        """
+        began, config, share = time.monotonic(), self.config, self.processes.share
+        rate = rate_at(config, self.step, self.progress())
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        tie_global_generator(config.seed, self.stage.name, self.step, share)
+        draw = draw_for(config.seed, self.stage.name, self.step, share)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=config.half):
+            loss, figures = self._loss_module()(config.batch, draw)
+        values = self.processes.mean([loss.item(), *figures.values(), self._newest, float(stop)])
+        shown: dict[str, float] = dict(zip(["loss", *figures], values[:-2], strict=True))
+        if not math.isfinite(shown["loss"]):
+            raise TrainingError(f"{self.stage.name}: the loss is {shown['loss']} at step {self.step}; lower the rate")
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.parameters, config.clip)
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+        self.step += 1
+        self._follow()
+        for name, value in shown.items():
+            self.shown[name] = 0.98 * self.shown.get(name, value) + 0.02 * value
+        self.seconds += values[-2]
+        self._newest = time.monotonic() - began
+        self.scalars = {**shown, "rate": rate, "gradient norm": norm.item(), "steps per second": 1 / self._newest}
+        return values[-1] > 0
+
+    @contextmanager
+    def averaged_weights(self) -> Iterator[None]:
+        """Within the body the module holds the averaged weights, in evaluation mode."""
+        kept = [parameter.detach().clone() for parameter in self.parameters]
+        self._put(self.averaged)
+        self.stage.module.eval()
+        try:
+            yield
+        finally:
+            self._put(kept)
+            self.stage.module.train()
+
+    def settle(self) -> None:
+        """The end: the module holds the averaged weights for good, on the CPU, in evaluation mode."""
+        self._put(self.averaged)
+        self.stage.module.eval()
+        move_modules(self.stage, torch.device("cpu"))
+
+    def state(self) -> dict[str, Any]:
+        """Everything a checkpoint needs."""
+        return {
+            "module": self.stage.module.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "shown": self.shown,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` gave.
+
+        Raises:
+            KeyError, RuntimeError, ValueError: It is of another model.
+        """
+        self.stage.module.load_state_dict(state["module"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step, self.seconds, self.shown = state["step"], state["seconds"], state["shown"]
+
+    def _loss_module(self) -> nn.Module:
+        if self._loss is None:
+            self._loss = self.processes.share_gradients(_LossOf(self.stage))
+        return self._loss
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        share = max(self.config.average, 1 / (1 + self.step))
+        for averaged, parameter in zip(self.averaged, self.parameters, strict=True):
+            averaged.lerp_(parameter, share)
+
+    @torch.no_grad()
+    def _put(self, values: list[Any]) -> None:
+        for parameter, value in zip(self.parameters, values, strict=True):
+            parameter.copy_(value)
+
+
+class _LossOf(nn.Module):
+    """A stage's loss as a module, for what wraps modules: its parameters are those of the stage."""
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__()
+        self.stage, self.module = stage, stage.module
+
+    def forward(self, batch: int, draw: Draw) -> tuple[Tensor, dict[str, float]]:
+        return self.stage.loss(batch, draw)
+
+
+def move_modules(stage: Stage, device: torch.device) -> None:
+    """Move every module among the attributes of a stage."""
+    for value in vars(stage).values():
+        if isinstance(value, nn.Module):
+            value.to(device)
