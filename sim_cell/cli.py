@@ -1,4 +1,4 @@
-"""`vidplan sim`: run the simulated cell as a ROS 2 node, or record episodes from it."""
+"""`vidplan sim`: run the simulated cell as a ROS 2 node, record episodes from it, or ask it what would happen."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ LOOKS = ("plain", "varied", "stranger", "light", "camera")
 def main(argv: list[str]) -> int:
     """Run `vidplan sim ...` and return its exit code."""
     try:
-        return _record(argv[1:]) if argv[:1] == ["record"] else _run_node(argv)
+        command = {"record": _record, "what-if": _what_if}.get(argv[0] if argv else "")
+        return command(argv[1:]) if command else _run_node(argv)
     except SimCellError as error:
         print(f"vidplan sim: {error}", file=sys.stderr)
         return 1
@@ -53,11 +54,28 @@ def _record(argv: list[str]) -> int:
     return 0
 
 
+def _what_if(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="vidplan sim what-if",
+        description="Answer what truly happens under each of many chunks of motion from one state of the cell: JSON "
+        "lines in and out, arrays in .npz files. The format is described in sim_cell/what_if.py.",
+    )
+    parser.add_argument("--folder", type=Path, required=True, help="where the answers' arrays are put")
+    _add_size(parser)
+    arguments = parser.parse_args(argv)
+
+    from sim_cell.what_if import WhatIf, serve
+
+    serve(WhatIf(arguments.width, arguments.height), arguments.folder, sys.stdin, sys.stdout)
+    return 0
+
+
 def _run_node(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="vidplan sim",
         description="Run the simulated DROID cell as a ROS 2 node: the topics of a stock franka_ros2 arm, a Robotiq "
-        "gripper and three ZED cameras, and /clock. `vidplan sim record --help`: record training episodes instead.",
+        "gripper and three ZED cameras, and /clock. `vidplan sim record --help`: record training episodes instead. "
+        "`vidplan sim what-if --help`: the true outcomes of many chunks of motion.",
         epilog="docs/sim-cell.md lists the topics. Stop it with Ctrl-C.",
     )
     parser.add_argument("--seed", type=int, default=0, help="scene: the same seed gives the same one (%(default)s)")
