@@ -1,4 +1,4 @@
-"""Algorithm 3 of the paper: propose, imagine, distrust, choose, refine. Read `Planner.plan` from top to bottom."""
+"""Algorithm 3 of the paper: propose, imagine, distrust, choose, refine. Read `Planner.plan`, then `Planner.judge`."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from torch import Tensor
 
 from models.bundle import Bundle
 from models.interfaces import Imagined, Uncertainty
-from plan_protocol.messages import Candidate, Plan, PlanRequest
+from plan_protocol.messages import Plan, PlanRequest
 from plan_protocol.server import Context
 from planner_server.config import PlannerConfig
 from planner_server.errors import BadRequestError
 from planner_server.imagination import Scene, shared_noise
 from planner_server.instruction import understand
+from planner_server.judgement import Evidence, Judgement
 from planner_server.limits import Limits, project
 from planner_server.local_planner import refine
 from planner_server.proposers.interfaces import Proposal, Proposer, Situation
 from planner_server.render import render
-from planner_server.scoring import Scores, score
 from planner_server.stages import Stages
 from planner_server.view_geometry import desired_centres
 from planner_server.weighting import confidence_weight
@@ -68,6 +68,56 @@ class Planner:
         """
         begun = time.perf_counter()
         stage = Stages(context, self._device)
+        judged = self.judge(request, context, stage)  # propose, imagine, distrust, choose
+        winner, situation = judged.winner, judged.situation
+
+        with stage("refine"):  # local planner: GradOpt, K iterations
+            local = refine(
+                self._tensor(winner),
+                self._tensor(situation.start),
+                self._objective(judged.scene, judged.task.target),
+                self.limits,
+                self.config,
+                on_iteration=lambda k: stage.check(),
+            )
+            a = project(local.chunk.double().cpu().numpy(), situation.start, self.limits) if local.refined else winner
+            with torch.no_grad():
+                o, h = self._imagine(judged.scene, self._tensor(a[None]))
+
+        imagination = None
+        if request.frames_wanted:
+            with stage("render"), torch.no_grad():
+                imagination = render(self._bundle.world_model, o.latents, h.h)
+
+        for proposer in self._proposers:
+            proposer.remember(context.robot_id, situation.times, a)
+        return Plan(
+            observation_stamp=request.observation_stamp,
+            times=situation.times,
+            poses=a,
+            candidates=judged.candidates(),
+            chosen=judged.best,
+            refined=local.refined,
+            objective=(local.before, local.after),
+            uncertainty=float(h.h.mean()),
+            proposers=judged.notes,
+            timings={**stage.timings, "total": 1e3 * (time.perf_counter() - begun)},
+            imagination=imagination,
+        )
+
+    def judge(self, request: PlanRequest, context: Context, stage: Stages | None = None) -> Judgement:
+        """The global planner, Algorithm 3 up to its arg max: what `plan` refines, with all that it was chosen by.
+
+        Args:
+            request: As for `plan`.
+            context: As for `plan`.
+            stage: Stopwatch of the plan that this is a part of.
+
+        Raises:
+            BadRequestError: The request does not fit the bundle.
+            CancelledError: The context was cancelled.
+        """
+        stage = stage or Stages(context, self._device)
         self._check(request)
         task = understand(request.instruction)
         carrying = holding(request.observation.poses[:, 6]) and bool(task.goal)
@@ -85,50 +135,14 @@ class Planner:
         with stage("imagine"), torch.no_grad():  # o^i, h^i <- V_theta(o, a^i), U_beta(.)
             o, h = self._imagine(scene, self._tensor(A))
 
-        with stage("score"), torch.no_grad():  # r^i <- w(h^i) R(o^i, a^i)
+        with stage("score"), torch.no_grad():  # r^i <- w(h^i) R(o^i, a^i), arg max over i
             relevance = {p: self._bundle.semantic.relevance(o.latents, p) for p in {phrase, task.target}}
-            travel = self._travel(A, situation.start)
-            c = self._centres(A, carrying)
-            r = score(relevance[phrase], h.h, c, seen_now, self._view_weights(), travel, self.config)
             V = self._bundle.value.expected(self._bundle.value(o, relevance[task.target])).mean(1)
-            # r knows where the tool is, neither how it is turned nor what the fingers do: there E[V] decides.
-            reward = shared_by_motion(r.reward, A) + self.config.progress * r.weight * V
-            best = int(reward.argmax())  # global planner: arg max over i
-            winner = rest_after(A[best], int(r.frame[best]))
-
-        with stage("refine"):  # local planner: GradOpt, K iterations
-            local = refine(
-                self._tensor(winner),
-                self._tensor(situation.start),
-                self._objective(scene, task.target),
-                self.limits,
-                self.config,
-                on_iteration=lambda k: stage.check(),
-            )
-            a = project(local.chunk.double().cpu().numpy(), situation.start, self.limits) if local.refined else winner
-            with torch.no_grad():
-                o, h = self._imagine(scene, self._tensor(a[None]))
-
-        imagination = None
-        if request.frames_wanted:
-            with stage("render"), torch.no_grad():
-                imagination = render(self._bundle.world_model, o.latents, h.h)
-
-        for proposer in self._proposers:
-            proposer.remember(context.robot_id, situation.times, a)
-        return Plan(
-            observation_stamp=request.observation_stamp,
-            times=situation.times,
-            poses=a,
-            candidates=candidates(proposals, reward, r, V),
-            chosen=best,
-            refined=local.refined,
-            objective=(local.before, local.after),
-            uncertainty=float(h.h.mean()),
-            proposers=notes,
-            timings={**stage.timings, "total": 1e3 * (time.perf_counter() - begun)},
-            imagination=imagination,
-        )
+            c, travel = self._centres(A, carrying), self._travel(A, situation.start)
+            evidence = Evidence(A, relevance[phrase], h.h, c, seen_now, self._view_weights(), travel, V)
+            r = evidence.scores(self.config)
+            reward = evidence.reward(r, self.config)
+        return Judgement(task, carrying, scene, situation, tuple(proposals), notes, evidence, r, reward)
 
     def __call__(self, request: PlanRequest, context: Context) -> Plan:
         """The same as `plan`: what `PlanServer` calls."""
@@ -242,20 +256,6 @@ def held_gripper(measured: float) -> float:
     return 1.0 if measured > 0.1 else 0.0
 
 
-def rest_after(chunk: np.ndarray, frame: int) -> np.ndarray:
-    """The chunk up to the frame that earned its reward, then at rest: what would come after was not what won."""
-    rested = chunk.copy()
-    rested[frame + 1 :] = chunk[frame]
-    return rested
-
-
-def shared_by_motion(reward: Tensor, actions: np.ndarray) -> Tensor:
-    """Rewards ``(B,)`` averaged over the chunks ``(B, H, 7)`` that take the tool the same way, turned or not."""
-    motions = torch.from_numpy(np.ascontiguousarray(actions[..., :3])).to(reward.device)
-    alike = (motions[:, None] - motions[None]).abs().amax((-2, -1)) < 1e-4
-    return alike.to(reward.dtype) @ reward / alike.sum(1)
-
-
 def holding(fingers: np.ndarray) -> bool:
     """Whether the fingers stand on something: at rest, neither open nor fully closed.
 
@@ -266,20 +266,3 @@ def holding(fingers: np.ndarray) -> bool:
     """
     at_rest = float(np.ptp(fingers[-2:])) < FINGERS_AT_REST
     return at_rest and HELD_BETWEEN[0] < float(fingers[-1]) < HELD_BETWEEN[1]
-
-
-def candidates(proposals: Sequence[Proposal], reward: Tensor, r: Scores, V: Tensor) -> tuple[Candidate, ...]:
-    """The message's view of the global planner's verdict."""
-    return tuple(
-        Candidate(
-            name=proposal.name,
-            poses=proposal.poses,
-            reward=float(reward[i]),
-            relevance=float(r.relevance[i]),
-            distance=float(r.distance[i]),
-            uncertainty=float(r.uncertainty[i]),
-            weight=float(r.weight[i]),
-            value=float(V[i]),
-        )
-        for i, proposal in enumerate(proposals)
-    )

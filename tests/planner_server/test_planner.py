@@ -25,8 +25,9 @@ from plan_protocol.errors import CancelledError, ProtocolError
 from plan_protocol.messages import Plan
 from planner_server.config import PlannerConfig
 from planner_server.errors import BadRequestError
+from planner_server.judgement import rest_after, shared_by_motion
 from planner_server.limits import project
-from planner_server.planner import held_gripper, holding, rest_after, shared_by_motion
+from planner_server.planner import held_gripper, holding
 from robot_model.conventions import DROID_RESET_JOINTS, pose_distance
 
 # Where the toy cameras see the pinch point at the start; a red square beside it asks for a sideways motion.

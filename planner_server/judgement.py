@@ -1,0 +1,120 @@
+"""What the global planner knows of its candidates, and the verdict it draws from that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from plan_protocol.messages import Candidate
+from planner_server.config import PlannerConfig
+from planner_server.imagination import Scene
+from planner_server.instruction import Task
+from planner_server.proposers.interfaces import Proposal, Situation
+from planner_server.scoring import Scores, score
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything the reward of B candidates is computed from.
+
+    Attributes:
+        actions: ``(B, H, 7)`` chunks, as they would be sent.
+        relevance: ``(B, H, V, a, b)`` relevance of what is looked for in the imagined frames.
+        h: ``(B, H, V, h, w)`` normalised uncertainty.
+        centres: ``(B, H, V, 2)`` desired centres c, image widths.
+        seen_now: ``(V,)`` highest relevance in each view of the newest real frame.
+        view_weights: ``(V,)`` weight of each view where it sees the object.
+        travel: ``(B,)`` share of the longest allowed path flown with the gripper left alone.
+        value: ``(B,)`` mean expected return E[V] of the imagined frames.
+    """
+
+    actions: np.ndarray
+    relevance: Tensor
+    h: Tensor
+    centres: Tensor
+    seen_now: Tensor
+    view_weights: Tensor
+    travel: Tensor
+    value: Tensor
+
+    def scores(self, config: PlannerConfig) -> Scores:
+        """w(h^i) R(o^i, a^i), see `scoring.score`."""
+        return score(self.relevance, self.h, self.centres, self.seen_now, self.view_weights, self.travel, config)
+
+    def reward(self, r: Scores, config: PlannerConfig) -> Tensor:
+        """``(B,)``: what the arg max is over.
+
+        r knows where the tool is, neither how it is turned nor what the fingers do: there E[V] decides.
+        """
+        return shared_by_motion(r.reward, self.actions) + config.progress * r.weight * self.value
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The global planner's part of one plan: candidates, what was imagined of them, and the winner.
+
+    Attributes:
+        task: What the instruction asks for.
+        carrying: Whether the fingers hold something, so that the goal is looked for instead of the target.
+        scene: The present, encoded.
+        situation: Where the chunk begins.
+        proposals: The candidates, feasible.
+        notes: Note per proposer.
+        evidence: What the verdict rests on.
+        scores: The weighted semantic reward, in parts.
+        reward: ``(B,)`` what the arg max was over.
+    """
+
+    task: Task
+    carrying: bool
+    scene: Scene
+    situation: Situation
+    proposals: tuple[Proposal, ...]
+    notes: dict[str, str]
+    evidence: Evidence
+    scores: Scores
+    reward: Tensor
+
+    @property
+    def best(self) -> int:
+        """Index of the candidate with the highest reward."""
+        return int(self.reward.argmax())
+
+    @property
+    def winner(self) -> np.ndarray:
+        """``(H, 7)`` the best candidate, at rest after the frame that earned its reward."""
+        return rest_after(self.evidence.actions[self.best], int(self.scores.frame[self.best]))
+
+    def candidates(self) -> tuple[Candidate, ...]:
+        """The message's view of the verdict."""
+        r = self.scores
+        return tuple(
+            Candidate(
+                name=proposal.name,
+                poses=proposal.poses,
+                reward=float(self.reward[i]),
+                relevance=float(r.relevance[i]),
+                distance=float(r.distance[i]),
+                uncertainty=float(r.uncertainty[i]),
+                weight=float(r.weight[i]),
+                value=float(self.evidence.value[i]),
+            )
+            for i, proposal in enumerate(self.proposals)
+        )
+
+
+def rest_after(chunk: np.ndarray, frame: int) -> np.ndarray:
+    """The chunk up to the frame that earned its reward, then at rest: what would come after was not what won."""
+    rested = chunk.copy()
+    rested[frame + 1 :] = chunk[frame]
+    return rested
+
+
+def shared_by_motion(reward: Tensor, actions: np.ndarray) -> Tensor:
+    """Rewards ``(B,)`` averaged over the chunks ``(B, H, 7)`` that take the tool the same way, turned or not."""
+    motions = torch.from_numpy(np.ascontiguousarray(actions[..., :3])).to(reward.device)
+    alike = (motions[:, None] - motions[None]).abs().amax((-2, -1)) < 1e-4
+    return alike.to(reward.dtype) @ reward / alike.sum(1)
