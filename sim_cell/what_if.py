@@ -29,6 +29,7 @@ from sim_cell.episode import halve_classes
 from sim_cell.errors import SimCellError
 from sim_cell.hand import SPEED_MARGIN, TICKS_PER_FRAME, Hand
 from sim_cell.look import LOOKS
+from sim_cell.objects import CLASSES
 from sim_cell.renderer import Renderer
 from sim_cell.truth import Truth
 
@@ -111,7 +112,8 @@ class WhatIf:
         Returns:
             ``images`` (T, V, h, w, 3) uint8 RGB and ``poses`` (T, 7) measured at these frames; of now: ``joints`` (7,)
             measured and ``commanded_joints`` (7,), ``classes`` (V, h//2, w//2), and the row of `_whereabouts`;
-            ``nominal`` (H, 7): what a badly aiming script would command next; ``target``: its name.
+            ``nominal`` (H, 7): what a badly aiming script would command next; ``target``: its name; ``class_names``
+            by id.
 
         Raises:
             SimCellError: Unknown kind or look, or the situation did not come about.
@@ -131,6 +133,7 @@ class WhatIf:
         self._hand.go_back(self._moment)
         return {
             "target": np.array(self._cell.target),
+            "class_names": np.array(CLASSES),
             "images": np.stack([[view[name].image for name in CAMERAS] for view in views]),
             "classes": halve_classes(np.stack([views[-1][name].classes for name in CAMERAS])),
             "poses": np.stack(poses),

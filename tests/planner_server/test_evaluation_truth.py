@@ -1,0 +1,98 @@
+"""True rewards: what the planner's formula says of the simulator's own segmentation and poses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from evaluation_fakes import CARROT, flights, outcomes, situation, tool
+from planner_fakes import CAMERAS, SIZE, START, H
+
+from planner_server.config import PlannerConfig
+from planner_server.evaluation.truth import (
+    HIDDEN,
+    image_points,
+    progress,
+    region_mask,
+    true_evidence,
+    true_reward,
+    with_hidden_place,
+)
+from planner_server.judgement import Evidence
+from planner_server.view_geometry import desired_centres
+
+CELLS = (24, 40)
+
+
+def judged() -> Evidence:
+    rows = torch.zeros(2)
+    relevance, views = torch.zeros(2, H, 3, *CELLS), torch.tensor([1.0, 1.0, 0.2])
+    return Evidence(np.zeros((2, H, 7)), relevance, relevance, torch.zeros(2, H, 3, 2), rows, views, rows, rows)
+
+
+def test_points_are_seen_where_the_planner_sees_the_same_points() -> None:
+    """The desired centre is the image of the pinch point: two ways to compute one thing."""
+    poses = START + np.array([[0.0] * 7, [0.03, -0.05, 0.02, 0, 0, 0.3, 0]])
+    expected = desired_centres(CAMERAS, SIZE, poses)
+    assert np.allclose(image_points(CAMERAS, SIZE, poses, tool(poses)), expected, atol=1e-9)
+
+
+def test_flying_to_the_object_truly_earns_more_than_flying_away() -> None:
+    chunks, carrots = flights()
+    truth = true_evidence(judged(), situation(), outcomes(chunks, carrots), "carrot", CAMERAS, 0.0)
+    reward = true_reward(truth, PlannerConfig())
+    assert reward[0] > 0.5
+    assert reward[0] > reward[1] + 1.0
+    assert truth.seen_now.tolist() == [1.0, 1.0, 1.0]
+    assert torch.equal(truth.h, torch.zeros_like(truth.relevance))
+
+
+def test_an_object_behind_the_hand_is_unseen_but_where_it_is() -> None:
+    chunks, carrots = flights()
+    happened = outcomes(chunks, carrots)
+    assert happened.classes is not None
+    happened.classes[:, -1] = 0
+    truth = true_evidence(judged(), situation(), happened, "carrot", CAMERAS, 0.0)
+    assert float(truth.relevance[:, -1].max()) == pytest.approx(HIDDEN)
+    d = truth.scores(PlannerConfig()).frame_reward[0, -1]
+    assert d > -8 * 2 / CELLS[1]  # at most two cells off the centre, not in a corner
+
+
+def test_the_bowl_counts_while_something_is_carried() -> None:
+    chunks, carrots = flights()
+    happened = outcomes(chunks, carrots)
+    truth = true_evidence(judged(), situation("held"), happened, "bowl", CAMERAS, 0.1)
+    foot = np.broadcast_to(situation().release_point * [1, 1, 0], carrots.shape)
+    point = image_points(CAMERAS, SIZE, chunks, foot)[0, 0, 0] * CELLS[1]
+    row, column = np.argwhere(truth.relevance[0, 0, 0].numpy())[0]
+    assert (row, column) == (min(int(point[1]), CELLS[0] - 1), min(int(point[0]), CELLS[1] - 1))
+
+
+def test_progress_is_of_the_tool_or_of_what_it_holds() -> None:
+    chunks, carrots = flights()
+    reach = float(np.linalg.norm(CARROT - tool(START)))
+    happened = outcomes(chunks, carrots)
+    assert progress(situation(), happened) == pytest.approx([reach, -reach / H], abs=1e-6)
+    assert progress(situation(), happened, frame=-1) == pytest.approx([reach, -reach], abs=1e-6)
+    carried = carrots + np.array([[[0.0, 0.0, 0.0]], [[0.0, 0.0, 0.05]]])
+    before = np.linalg.norm(CARROT - situation().release_point)
+    lifted = before - np.linalg.norm(CARROT + [0, 0, 0.05] - situation().release_point)
+    assert progress(situation("held"), outcomes(chunks, carried)) == pytest.approx([0.0, lifted], abs=1e-6)
+
+
+def test_a_region_counts_when_any_of_its_pixels_does() -> None:
+    mask = np.zeros((2, 4, 8), bool)
+    mask[1, 3, 5] = True
+    regions = region_mask(mask, (2, 4))
+    assert regions.shape == (2, 2, 4)
+    assert regions.sum() == 1
+    assert regions[1, 1, 2] == 1
+
+
+def test_only_empty_masks_get_a_hidden_place() -> None:
+    mask = torch.zeros(2, 2, 4)
+    mask[0, 0, 0] = 1
+    filled = with_hidden_place(mask, torch.tensor([[0.9, 0.4], [2.0, -1.0]]))
+    assert torch.equal(filled[0], mask[0])
+    assert filled[1, 0, 3] == pytest.approx(HIDDEN)
+    assert filled[1].sum() == pytest.approx(HIDDEN)
