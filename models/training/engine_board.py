@@ -35,7 +35,7 @@ class Board:
             print("no TensorBoard scalars: the package `tensorboard` is missing (extra `train`)", file=sys.stderr)
             self._writer = None
         else:
-            self._writer = SummaryWriter(str(folder / "tensorboard" / stage), purge_step=step)
+            self._writer = SummaryWriter(str(folder / "tensorboard" / stage), purge_step=step + 1)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Add figures of a step."""
@@ -51,6 +51,11 @@ class Board:
             (self.samples / f"{name}-{step:07}.gif").write_bytes(encoded)
             if self._writer is not None:
                 self._add_gif(name, encoded, size, step)
+
+    def flush(self) -> None:
+        """Put what is still in memory on disk."""
+        if self._writer is not None:
+            self._writer.flush()
 
     def close(self) -> None:
         """Write what is still in memory."""

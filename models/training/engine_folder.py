@@ -23,8 +23,8 @@ from models.training.names import FOUNDATIONS
 class Standing(enum.Enum):
     """How far a stage is."""
 
-    NEW = "to do"
-    BEGUN = "begun, goes on"
+    NEW = "new"
+    BEGUN = "goes on where it stopped"
     FINISHED = "finished"
     OUTDATED = "built on older weights, starts anew"
 

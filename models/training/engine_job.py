@@ -51,7 +51,7 @@ def _train(stage: str, workshop: Workshop, folder: WorkFolder, processes: Proces
             return
         if processes.first:
             folder.begin(stage)
-            print(f"{stage}: {standing.value}", flush=True)
+            print(f"{stage}: {_budget(folder.preset.loops[stage])}, {standing.value}", flush=True)
             _name_skipped(workshop)
         made = make_stage(stage, workshop)
     report = train(made, workshop.preset.loops[stage], workshop.folder, processes=processes)

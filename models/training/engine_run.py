@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, runtime_checkable
 
@@ -96,7 +96,6 @@ class Run:
         self.step, self.seconds = 0, 0.0
         self.shown, self.scalars = dict[str, float](), dict[str, float]()
         self._loss: nn.Module | None = None
-        self._newest = 0.0
 
     def progress(self) -> float:
         """Share of the budget that is used."""
@@ -104,14 +103,14 @@ class Run:
             return self.step / max(1, self.config.steps)
         return self.seconds / (60 * (self.config.minutes or 1e-9))
 
-    def advance(self, stop: bool = False) -> bool:
+    def advance(self, asked: Callable[[], bool]) -> bool:
         """Take one step.
 
         Args:
-            stop: Whether this process was asked to stop.
+            asked: Whether this process was asked to stop.
 
         Returns:
-            Whether any process was asked to stop: all of them must agree on the last step.
+            Whether any process was: all of them must agree on the last step.
 
         Raises:
             TrainingError: The loss is not finite.
@@ -124,8 +123,8 @@ class Run:
         draw = draw_for(config.seed, self.stage.name, self.step, share)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=config.half):
             loss, figures = self._loss_module()(config.batch, draw)
-        values = self.processes.mean([loss.item(), *figures.values(), self._newest, float(stop)])
-        shown: dict[str, float] = dict(zip(["loss", *figures], values[:-2], strict=True))
+        means = self.processes.mean([loss.item(), *figures.values()])
+        shown: dict[str, float] = dict(zip(["loss", *figures], means, strict=True))
         if not math.isfinite(shown["loss"]):
             raise TrainingError(f"{self.stage.name}: the loss is {shown['loss']} at step {self.step}; lower the rate")
         loss.backward()
@@ -136,10 +135,11 @@ class Run:
         self._follow()
         for name, value in shown.items():
             self.shown[name] = 0.98 * self.shown.get(name, value) + 0.02 * value
-        self.seconds += values[-2]
-        self._newest = time.monotonic() - began
-        self.scalars = {**shown, "rate": rate, "gradient norm": norm.item(), "steps per second": 1 / self._newest}
-        return values[-1] > 0
+        self.scalars = {**shown, "rate": rate, "gradient norm": norm.item()}
+        spent, stop = self.processes.mean([time.monotonic() - began, float(asked())])
+        self.seconds += spent
+        self.scalars["steps per second"] = 1 / spent
+        return stop > 0
 
     @contextmanager
     def averaged_weights(self) -> Iterator[None]:

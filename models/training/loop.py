@@ -82,7 +82,7 @@ def train(
             while run.progress() < 1 and not stopped:
                 if stop_after is not None and run.step >= stop_after:
                     break
-                stopped = run.advance(asked())
+                stopped = run.advance(asked)
                 if record:
                     record.step()
             if record:
@@ -128,7 +128,8 @@ class _Record:
             self.samples()
 
     def save(self) -> None:
-        """Write a checkpoint."""
+        """Write a checkpoint, after the curves that lead to it."""
+        self.board.flush()
         save_checkpoint(self.checkpoint, {**self.run.state(), "settings": to_plain(self.run.config)})
         self.saved = time.monotonic()
 

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-import dataclasses
 import json
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,10 @@ import torch
 from safetensors.torch import load_file
 
 from models.bundle import load_bundle
-from models.errors import TrainingError
 from models.metrics import calibration
 from models.training import cli
-from models.training.config import TINY, LoopConfig
-from models.training.loop import draw_for, rate_at, train
+from models.training.autoencoder_stage import AutoencoderStage
+from models.training.config import TINY
 from models.training.phrases import ABSENT, SYNONYMS, say, say_absent
 from models.training.semantic_stage import centroids, region_labels
 from models.training.workshop import Workshop
@@ -54,71 +54,35 @@ def test_stages_need_the_earlier_ones(dataset: Path, tmp_path: Path, capsys):
     assert "run `vidplan train" in capsys.readouterr().err
 
 
-class Line:
-    """Fits a line; small enough to compare runs bit by bit."""
-
-    name = "line"
-
-    def __init__(self) -> None:
-        torch.manual_seed(0)
-        self.module = torch.nn.Linear(3, 1)
-        self.seen: list[int] = []
-
-    def loss(self, batch, draw):
-        self.seen.append(int(draw.rows.integers(10**9)))
-        x = torch.randn(batch, 3, generator=draw.noise)
-        return (self.module(x) - x.sum(1, keepdim=True)).square().mean(), {}
-
-    def notes(self):
-        return {}
-
-    def metrics(self):
-        return {"weight": self.module.weight.detach().norm().item()}
+def test_what_is_finished_is_not_done_again(workshop: Workshop, capsys):
+    arguments = ["--data", str(workshop.data), "--out", str(workshop.folder), "--preset", "tiny", "--steps", "3"]
+    arguments += ["--threads", "1"]
+    before = {stage: (workshop.folder / f"{stage}.json").stat().st_mtime_ns for stage in TINY.loops}
+    assert cli.main(["all", *arguments]) == 0
+    assert before == {stage: (workshop.folder / f"{stage}.json").stat().st_mtime_ns for stage in TINY.loops}
+    said = capsys.readouterr().out
+    assert all(said.count(f"{stage}: finished (3 steps)") == 1 for stage in TINY.loops)
+    assert cli.main(["heads", *arguments, "--set", "batch=3"]) == 1
+    assert "batch 2 -> 3" in capsys.readouterr().err
 
 
-CONFIG = LoopConfig(batch=8, rate=1e-2, steps=12, threads=1, half=False)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_command_says_how_to_go_on_and_ends_with_130(
+    dataset: Path, tmp_path: Path, capsys, monkeypatch, number
+):
+    def signalled(self, batch, draw):
+        os.kill(os.getpid(), number)
+        return loss(self, batch, draw)
 
-
-def test_a_resumed_run_ends_with_identical_weights(tmp_path: Path):
-    whole, first, second = Line(), Line(), Line()
-    train(whole, CONFIG, tmp_path / "whole")
-    assert train(first, CONFIG, tmp_path / "parts", stop_after=5) == {}
-    train(second, CONFIG, tmp_path / "parts")
-    assert first.seen + second.seen == whole.seen
-    weights = [load_file(tmp_path / name / "line.safetensors") for name in ("whole", "parts")]
-    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
-
-
-def test_a_foreign_checkpoint_is_refused(tmp_path: Path):
-    train(Line(), CONFIG, tmp_path, stop_after=2)
-    other = Line()
-    other.module = torch.nn.Linear(4, 1)
-    with pytest.raises(TrainingError, match="another model"):
-        train(other, CONFIG, tmp_path)
-
-
-def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path):
-    line = Line()
-    line.loss = lambda batch, draw: (line.module.weight.sum() * float("nan"), {})
-    with pytest.raises(TrainingError, match="nan at step 0"):
-        train(line, CONFIG, tmp_path)
-    with pytest.raises(TrainingError, match="either minutes or steps"):
-        train(Line(), dataclasses.replace(CONFIG, minutes=1.0), tmp_path)
-
-
-def test_draws_depend_on_seed_stage_and_step_only():
-    draws = [
-        draw_for(*key).rows.integers(10**9) for key in ((0, "a", 1), (0, "a", 1), (0, "a", 2), (0, "b", 1), (1, "a", 1))
-    ]
-    assert draws[0] == draws[1]
-    assert len(set(draws)) == 4
-
-
-def test_rate_warms_up_holds_and_decays():
-    config = LoopConfig(batch=1, rate=1.0, steps=1000)
-    assert rate_at(config, 0, 0.0) == pytest.approx(0.01)
-    assert rate_at(config, 300, 0.3) == pytest.approx(1.0)
-    assert rate_at(config, 1000, 1.0) == pytest.approx(0.02)
+    loss = AutoencoderStage.loss
+    arguments = ["autoencoder", "--data", str(dataset), "--out", str(tmp_path), "--preset", "tiny", "--steps", "4"]
+    arguments += ["--threads", "1"]
+    monkeypatch.setattr(AutoencoderStage, "loss", signalled)
+    assert cli.main(arguments) == 130
+    assert "autoencoder: stopped after step 1, which is saved; the same command goes on" in capsys.readouterr().err
+    monkeypatch.undo()
+    assert cli.main(arguments) == 0
+    assert "autoencoder: 4 steps of 4 rows, goes on where it stopped" in capsys.readouterr().out
 
 
 def test_absent_words_share_no_bucket_with_words_that_are_there():
@@ -157,11 +121,3 @@ def test_calibration_of_honest_and_of_overconfident_probabilities():
     assert honest < 0.01
     assert proud == pytest.approx(0.45)
     assert worst == pytest.approx(0.45)
-
-
-def test_the_command_line_names_the_presets_there_are():
-    from models.training.config import PRESETS
-    from models.training.names import PRESET_NAMES, STAGES
-
-    assert tuple(PRESETS) == PRESET_NAMES
-    assert all(set(preset.loops) == set(STAGES) - {"latents", "bundle"} for preset in PRESETS.values())
