@@ -25,7 +25,7 @@ from plan_protocol.messages import Observation, PlanRequest
 from plan_protocol.server import Context
 from planner_server.config import PlannerConfig
 from planner_server.evaluation.simulator import Simulator, Situation
-from planner_server.evaluation.truth import progress, true_evidence, true_reward
+from planner_server.evaluation.truth import distance, true_evidence, true_reward
 from planner_server.judgement import Evidence, Judgement
 from planner_server.proposers.interfaces import Situation as Start
 from planner_server.service import build_planner
@@ -82,8 +82,9 @@ class Ranker:
         """State ``number``: K candidates judged by the planner and carried out by the simulator.
 
         Returns:
-            Lists of K numbers: ``imagined`` by way of judging, ``true`` rewards, ``progress`` in metres, and both
-            rewards of each view alone; what refinement did to the winner; and which state it was.
+            Lists of K numbers: ``imagined`` rewards by way of judging, ``true`` ones, ``progress`` [m] towards the goal
+            at each candidate's best frame, both rewards of each view alone; what ``refinement`` did to the winner
+            (before, after; progress at the last frame); and which state it was.
         """
         spec = self._bundle.config
         kind, seed = KINDS[number % len(KINDS)], FIRST_SEED + number
@@ -100,7 +101,8 @@ class Ranker:
         if judged.carrying:
             phrase, above = judged.task.goal, self._config.carry_height
         true = true_evidence(judged.evidence, situation, outcomes, phrase, spec.cameras, above)
-        rewards, final = true_reward(true, self._config), progress(situation, outcomes, frame=-1)
+        rewards, begun = true_reward(true, self._config), float(distance(kind, situation))
+        nearer = begun - distance(kind, outcomes)
         return {
             "number": number,
             "kind": kind,
@@ -110,7 +112,8 @@ class Ranker:
             "names": [proposal.name for proposal in judged.proposals],
             "imagined": {name: _rounded(reward) for name, reward in imagined_rewards(judged, self._config).items()},
             "true": _rounded(rewards[:K]),
-            "progress": _rounded(progress(situation, outcomes)[:K]),
+            "distance": round(begun, 6),
+            "progress": _rounded(nearer[:K].max(1)),
             "views": {
                 name: {
                     "imagined": _rounded(view_reward(judged.evidence, view, self._config)),
@@ -122,7 +125,7 @@ class Ranker:
                 "refined": plan.refined,
                 "objective": _rounded(np.array(plan.objective)),
                 "true": _rounded(rewards[K:]),
-                "progress": _rounded(final[K:]),
+                "progress": _rounded(nearer[K:, -1]),
             },
         }
 

@@ -57,19 +57,10 @@ def true_reward(evidence: Evidence, config: PlannerConfig) -> np.ndarray:
     return evidence.scores(config).reward.numpy()
 
 
-def progress(situation: Situation, outcomes: Outcomes, frame: int | None = None) -> np.ndarray:
-    """``(N,)`` metres nearer to the goal: the tool to where it can grasp, or what is held to where it may be dropped.
-
-    Args:
-        situation: Where the chunks began.
-        outcomes: What happened.
-        frame: Of this frame, e.g. -1 for the last; by default of the best frame, as the planner's reward is.
-    """
-    held = situation.kind == "held"
-    before = situation.object - situation.release_point if held else situation.tool - situation.grasp_point
-    after = outcomes.object - outcomes.release_point if held else outcomes.tool - outcomes.grasp_point
-    nearer = np.linalg.norm(before) - np.linalg.norm(after, axis=-1)
-    return nearer.max(1) if frame is None else nearer[:, frame]
+def distance(kind: str, of: Situation | Outcomes) -> np.ndarray:
+    """Metres to the goal, of the tool to where it can grasp, or of what is ``held`` to where it may be dropped."""
+    way = of.object - of.release_point if kind == "held" else of.tool - of.grasp_point
+    return np.linalg.norm(way, axis=-1)
 
 
 def region_mask(mask: np.ndarray, cells: tuple[int, int] | torch.Size) -> Tensor:

@@ -11,8 +11,8 @@ from planner_fakes import CAMERAS, SIZE, START, H
 from planner_server.config import PlannerConfig
 from planner_server.evaluation.truth import (
     HIDDEN,
+    distance,
     image_points,
-    progress,
     region_mask,
     true_evidence,
     true_reward,
@@ -68,16 +68,15 @@ def test_the_bowl_counts_while_something_is_carried() -> None:
     assert (row, column) == (min(int(point[1]), CELLS[0] - 1), min(int(point[0]), CELLS[1] - 1))
 
 
-def test_progress_is_of_the_tool_or_of_what_it_holds() -> None:
+def test_the_distance_is_the_tools_or_that_of_what_it_holds() -> None:
     chunks, carrots = flights()
     reach = float(np.linalg.norm(CARROT - tool(START)))
     happened = outcomes(chunks, carrots)
-    assert progress(situation(), happened) == pytest.approx([reach, -reach / H], abs=1e-6)
-    assert progress(situation(), happened, frame=-1) == pytest.approx([reach, -reach], abs=1e-6)
-    carried = carrots + np.array([[[0.0, 0.0, 0.0]], [[0.0, 0.0, 0.05]]])
-    before = np.linalg.norm(CARROT - situation().release_point)
-    lifted = before - np.linalg.norm(CARROT + [0, 0, 0.05] - situation().release_point)
-    assert progress(situation("held"), outcomes(chunks, carried)) == pytest.approx([0.0, lifted], abs=1e-6)
+    assert distance("far", situation()) == pytest.approx(reach)
+    assert distance("near", happened)[:, -1] == pytest.approx([0.0, 2 * reach], abs=1e-6)
+    carry = np.linalg.norm(CARROT - situation().release_point)
+    assert distance("held", situation("held")) == pytest.approx(carry)
+    assert distance("held", happened) == pytest.approx(np.full((2, H), carry))
 
 
 def test_a_region_counts_when_any_of_its_pixels_does() -> None:
