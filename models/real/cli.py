@@ -69,6 +69,7 @@ def _latents(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "data": {name: split.summary() for name, split in splits.items()},
         "init": str(options.init) if options.init else None,
+        "history blend": stage.baseline(),
         "before": before,
         "after": trained["held_out"]["val"],
         "after, training clips": trained["held_out"]["train"],
@@ -140,5 +141,5 @@ def _table(kind: str, report: dict[str, Any]) -> str:
             "psnr_changed": "PSNR on changed pixels, dB",
             "repeat_psnr_changed": "repeating the frame",
         }
-    columns = {name: report.get(name) for name in ("before", "new autoencoder only", "after", "after, training clips")}
-    return as_table(columns, rows)
+    columns = ("history blend", "before", "new autoencoder only", "after", "after, training clips")
+    return as_table({name: report.get(name) for name in columns}, rows)

@@ -49,6 +49,18 @@ def latent_figures(predict: Predict, clips: ObservedClips, batch: Batch) -> tupl
     return figures, futures
 
 
+def history_blend(batch: Batch) -> Predict:
+    """The best linear blend of the history frames for each future frame, fitted on some clips.
+
+    It knows nothing of actions or motion, only that averaging takes out the noise of the single frame: what a trained
+    model has to beat before its error says anything about prediction.
+    """
+    frames = batch.history.transpose(0, 1).flatten(1)
+    targets = batch.future.transpose(0, 1).flatten(1)
+    weights = torch.linalg.solve(frames @ frames.T, frames @ targets.T)  # (T, H)
+    return lambda history, poses, actions: torch.einsum("btcij,th->bhcij", history, weights)
+
+
 def as_table(columns: dict[str, dict[str, Any] | None], rows: dict[str, str]) -> str:
     """A text table of figures.
 

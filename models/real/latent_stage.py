@@ -14,7 +14,7 @@ from torch import Tensor
 from models.edm import NoiseLevels, diffusion_loss
 from models.errors import DatasetError, TrainingError
 from models.real.clips import ObservedClips
-from models.real.held_out import CLIPS, latent_figures
+from models.real.held_out import CLIPS, history_blend, latent_figures
 from models.real.latent_model import HISTORY_OFFSETS, HORIZON, LatentConfig, LatentModel
 from models.real.latents import LatentEpisodes
 from models.training.loop import Draw
@@ -29,9 +29,7 @@ class LatentStage:
 
     name = "latent-denoiser"
 
-    def __init__(
-        self, data: Path, seed: int = 0, init: Path | None = None, config: LatentConfig | None = None
-    ) -> None:
+    def __init__(self, data: Path, seed: int = 0, init: Path | None = None, config: LatentConfig | None = None) -> None:
         """Read both splits and make the model.
 
         Args:
@@ -93,6 +91,12 @@ class LatentStage:
             return self.module.predict(history, poses, actions, noise)
 
         return latent_figures(predict, clips, clips.spread(CLIPS))[0]
+
+    def baseline(self) -> dict[str, Any]:
+        """Held-out figures of the blend of the history frames that fits the training clips best."""
+        blend = history_blend(self.clips.spread(SCALE_CLIPS))
+        clips = self.held_out_clips
+        return latent_figures(blend, clips, clips.spread(CLIPS))[0]
 
     def _scale_poses(self, statistics: Path) -> None:
         if not statistics.is_file():

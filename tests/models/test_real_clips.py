@@ -6,7 +6,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from models.real.clips import ObservedClips, transplanted
-from models.real.held_out import as_table, latent_figures
+from models.real.held_out import as_table, history_blend, latent_figures
 
 
 @pytest.fixture
@@ -62,6 +62,13 @@ def test_figures_of_predictions_that_are_known(clips: ObservedClips):
     assert half["relative_error"] == 0.25
     assert half["relative_error_per_frame"] == [0.25] * 5
     assert half["swapped_error_ratio"] == 1
+
+
+def test_the_blend_of_the_history_is_the_best_one(clips: ObservedClips):
+    """In this footage frame k is (k + 3) / 3 of the current frame less k / 3 of the one three before."""
+    batch = clips.spread(4)
+    figures, _ = latent_figures(history_blend(batch), clips, batch)
+    assert figures["relative_error"] == pytest.approx(0, abs=1e-4)
 
 
 def test_the_table_lines_up_and_leaves_out_what_was_not_measured():
