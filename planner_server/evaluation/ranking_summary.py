@@ -46,8 +46,10 @@ def summarise(records: Sequence[Record]) -> dict[str, Any]:
         "overall": overall,
         "by_kind": {kind: fidelity(of_kind) for kind, of_kind in _by_kind(records).items()},
         "by_candidates": {
-            "along the axes": _tau(records, lambda r: [not name.startswith("script") for name in r["names"]]),
-            "script": _tau(records, lambda r: [name.startswith("script") for name in r["names"]]),
+            "along the axes": fidelity(
+                [_only(record, lambda name: not name.startswith("script")) for record in records]
+            ),
+            "script": fidelity([_only(record, lambda name: name.startswith("script")) for record in records]),
         },
         "ways": {way: fidelity(records, way) for way in (*ways, PERFECT)},
         "views": {view: _view(records, view) for view in records[0]["views"]},
@@ -128,13 +130,18 @@ def _random(records: Sequence[Record]) -> dict[str, Any]:
     }
 
 
-def _tau(records: Sequence[Record], which: Callable[[Record], Sequence[bool]]) -> dict[str, Any]:
-    taus = []
-    for record in records:
-        imagined, true, _, _ = _arrays(record, "planner")
-        some = np.array(which(record))
-        taus.append(kendall_tau(imagined[some], true[some], TIE))
-    return mean_with_interval(taus)
+def _only(record: Record, wanted: Callable[[str], bool]) -> Record:
+    """A state with some of its candidates only: how well the planner would choose among these."""
+    kept = [index for index, name in enumerate(record["names"]) if wanted(name)]
+
+    def pick(values: Sequence[float]) -> list[float]:
+        return [values[index] for index in kept]
+
+    return {
+        "imagined": {way: pick(values) for way, values in record["imagined"].items()},
+        "true": pick(record["true"]),
+        "progress": pick(record["progress"]),
+    }
 
 
 def _arrays(record: Record, way: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:

@@ -92,7 +92,8 @@ def test_the_summary_averages_over_states_and_splits_them() -> None:
     assert figures["by_kind"]["near"]["kendall_tau"]["mean"] == -1.0
     assert figures["ways"]["without_value"]["kendall_tau"]["mean"] == 1.0
     assert figures["ways"]["perfect_imagination"]["regret"]["mean"] == 0.0
-    assert figures["by_candidates"]["along the axes"]["mean"] == 0.0
+    assert figures["by_candidates"]["along the axes"]["kendall_tau"] == figures["overall"]["kendall_tau"]
+    assert figures["by_candidates"]["script"]["kendall_tau"]["states"] == 0  # one candidate: nothing to rank
     assert figures["random"]["top_third_rate"]["mean"] == pytest.approx(1 / 3, abs=1e-4)
     assert figures["random"]["regret"]["mean"] == 0.5
 
