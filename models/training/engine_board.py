@@ -1,4 +1,4 @@
-"""TensorBoard: scalars of every step, and sample videos as moving images, with a copy of each as a file."""
+"""TensorBoard: scalars of the steps, and sample videos as moving images, with a copy of each as a file."""
 
 from __future__ import annotations
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import ast
-import collections.abc
 import dataclasses
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from models.config_io import from_plain
@@ -61,13 +60,13 @@ def _replaced(kind: Any, owner: Any, path: list[str], text: str, where: str) -> 
         raise TrainingError(f"{where}: {error}") from error
 
 
-def _known(name: str, names: collections.abc.Iterable[str], where: str, extra: Sequence[str] = ()) -> None:
+def _known(name: str, names: Iterable[str], where: str, extra: Sequence[str] = ()) -> None:
     if name not in list(names):
         raise TrainingError(f"{where}: no setting {name!r}; there are {', '.join([*extra, *names])}")
 
 
 def _parsed(kind: Any, text: str, where: str) -> Any:
-    if dataclasses.is_dataclass(kind) or typing.get_origin(kind) is collections.abc.Mapping:
+    if dataclasses.is_dataclass(kind) or typing.get_origin(kind) is Mapping:
         raise TrainingError(f"{where}: name one of its fields after a dot")
     try:
         return from_plain(kind, text if kind is str else _literal(text), "value")

@@ -120,7 +120,8 @@ class _Record:
     def step(self) -> None:
         """A step was taken."""
         run, config, now = self.run, self.run.config, time.monotonic()
-        self.board.scalars(run.step, run.scalars)
+        if run.step <= 100 or run.step % 10 == 0:
+            self.board.scalars(run.step, run.scalars)
         self.progress.show(run.step, run.progress(), run.shown)
         if now - self.saved >= config.save_every:
             self.save()
