@@ -1,0 +1,27 @@
+"""Writes an evaluation down: for programs, for people, and for a bundle's card."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from models.evaluation.card import card
+from models.evaluation.media import Media
+from models.evaluation.page import page
+
+
+def write_report(results: dict[str, Any], media: Media, out: Path) -> Path:
+    """Write ``report.json``, ``card.md`` and a self-contained ``report.html``; returns the last.
+
+    Args:
+        results: What `evaluate_models` measured; may also hold ``bundle``, ``ranking``, ``plan_seconds``, ``machine``.
+        media: Pictures and videos.
+        out: Folder, created when missing.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "report.json").write_text(json.dumps(results, indent=1, allow_nan=False) + "\n")
+    (out / "card.md").write_text(card(results))
+    file = out / "report.html"
+    file.write_text(page(results, media))
+    return file
