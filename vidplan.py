@@ -15,7 +15,7 @@ SUBCOMMANDS = {
     "sim": ("sim_cell.cli", "Start the simulated DROID cell as a ROS 2 node, or record episodes from it"),
     "bag": ("robot_bridge.bag_cli", "Make and inspect rosbag2 recordings"),
     "train": ("models.training.cli", "Train the models of a bundle from recorded episodes"),
-    "evaluate": ("models.evaluation", "Measure a bundle on held-out episodes"),
+    "evaluate": ("planner_server.evaluation.cli", "Measure a bundle: video, control, uncertainty, rewards, ranking"),
     "bundle": ("models.bundle_cli", "Explain a bundle: its models, shapes, cameras and hashes"),
     "doctor": ("robot_bridge.doctor", "Check this machine: what works, what is missing, what to install"),
 }

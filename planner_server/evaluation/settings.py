@@ -1,0 +1,56 @@
+"""What `vidplan evaluate` can measure, and what one run of it should."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+MODEL_PARTS = ("quality", "speed", "controllability", "uncertainty", "reward")
+"""Parts that `models.evaluation` measures."""
+PARTS = (*MODEL_PARTS, "ranking", "plan")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to measure, and on what.
+
+    Attributes:
+        bundle: Folder of the models.
+        out: Folder of the report.
+        data: Recording with a ``val`` split; None: one is made.
+        ood: Folder with recordings of unfamiliar looks; None: they are made.
+        quick: Few episodes, clips and states.
+        parts: Some of `PARTS`.
+        look: Of the simulated cells in which candidates are ranked.
+        states: In which candidates are ranked; None: as many as ``quick`` says.
+        threads: CPU threads of the models.
+        workers: Simulator processes at a time.
+        lpips: Folder with the published LPIPS weights; None: that figure is left out.
+    """
+
+    bundle: Path
+    out: Path
+    data: Path | None = None
+    ood: Path | None = None
+    quick: bool = False
+    parts: tuple[str, ...] = PARTS
+    look: str = "varied"
+    states: int | None = None
+    threads: int = 2
+    workers: int = 2
+    lpips: Path | None = None
+
+    @property
+    def clips(self) -> int:
+        """Held-out clips whose video quality is measured."""
+        return 64 if self.quick else 384
+
+    @property
+    def ranked_states(self) -> int:
+        """States in which candidates are ranked, kinds in turn."""
+        return self.states or (15 if self.quick else 120)
+
+    @property
+    def timed_plans(self) -> int:
+        """Plans that are timed per step count."""
+        return 5 if self.quick else 15
