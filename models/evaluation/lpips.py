@@ -51,17 +51,19 @@ class Lpips(nn.Module):
         self.register_buffer("scale", torch.tensor([0.458, 0.448, 0.450]).reshape(1, 3, 1, 1), persistent=False)
 
     @torch.no_grad()
-    def distance_map(self, first: Tensor, second: Tensor) -> Tensor:
-        """Distance ``(N, rows, columns)`` around every pixel of images ``(N, 3, rows, columns)`` in [0, 1].
+    def forward(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+        """Compare images ``(N, 3, rows, columns)`` in [0, 1].
 
-        The published scalar is the mean over the pixels of each layer's own map; enlarging the maps bilinearly, as
-        the authors do for their spatial version, changes that mean by little.
+        Returns:
+            The published distance ``(N,)`` (mean of every layer's map, summed) and the authors' spatial version
+            ``(N, rows, columns)`` (the maps enlarged bilinearly, summed).
         """
-        total = torch.zeros(len(first), *first.shape[2:])
+        distance, spatial = torch.zeros(len(first)), torch.zeros(len(first), *first.shape[2:])
         for one, two, weight in zip(self._taps(first), self._taps(second), self.linear, strict=True):
             layer = ((one - two).square() * weight).sum(1, keepdim=True)
-            total += functional.interpolate(layer, size=first.shape[2:], mode="bilinear", align_corners=False)[:, 0]
-        return total
+            distance += layer.mean(dim=(1, 2, 3))
+            spatial += functional.interpolate(layer, size=first.shape[2:], mode="bilinear", align_corners=False)[:, 0]
+        return distance, spatial
 
     def _taps(self, images: Tensor) -> list[Tensor]:
         x = (images * 2 - 1 - self.shift) / self.scale

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,8 @@ class Truth:
         ``psnr_changed_last`` over those of the last frame, also by view; ``gradient_energy`` is the mean squared
         brightness gradient on changed pixels.
         """
-        error, similarity, energy, distance = self._maps(frames)
+        error, similarity = self._compare(frames, _squared_error), self._compare(frames, ssim_map)
+        energy = self._compare(frames, lambda imagined, real: gradient_energy(imagined))
         last, moved = error[:, -1], self.changed[:, -1]
         return {
             "psnr": _psnr(error),
@@ -62,7 +64,7 @@ class Truth:
                 view: _psnr(last[:, index][moved[:, index]]) for index, view in enumerate(self.views)
             },
             "gradient_energy": energy[self.changed].mean().item(),
-            "lpips": None if distance is None else round(distance.mean().item(), 4),
+            "lpips": self._distance(frames),
             "by_frame": [
                 {
                     "psnr": _psnr(error[:, frame]),
@@ -75,28 +77,34 @@ class Truth:
 
     def perceptual_error(self, frames: Tensor) -> Tensor:
         """LPIPS where its weights are loaded, else 1 - SSIM, around every pixel: ``(B, F, V, rows, columns)``."""
-        _, similarity, _, distance = self._maps(frames)
-        return 1 - similarity if distance is None else distance
+        if self._lpips is None:
+            return 1 - self._compare(frames, ssim_map)
+        lpips = self._lpips
+        return self._compare(frames, lambda imagined, real: _unfold(lpips(*_fold(imagined, real))[1], real))
 
-    def _maps(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        parts = [
-            self._maps_of(imagined.float() / 255, real.float() / 255)
-            for imagined, real in zip(frames.split(CHUNK), self.real.split(CHUNK), strict=True)
-        ]
-        error, similarity, energy, distance = zip(*parts, strict=True)
-        return (
-            torch.cat(error),
-            torch.cat(similarity),
-            torch.cat(energy),
-            None if self._lpips is None else torch.cat(distance),
-        )
+    def _distance(self, frames: Tensor) -> float | None:
+        if self._lpips is None:
+            return None
+        lpips = self._lpips
+        distances = self._compare(frames, lambda imagined, real: lpips(*_fold(imagined, real))[0])
+        return round(distances.mean().item(), 4)
 
-    def _maps_of(self, frames: Tensor, real: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        distance = None
-        if self._lpips is not None:
-            flat = (images.flatten(0, 2).movedim(-1, 1) for images in (frames, real))
-            distance = self._lpips.distance_map(*flat).view(frames.shape[:-1])
-        return (frames - real).square().mean(-1), ssim_map(frames, real), gradient_energy(frames), distance
+    def _compare(self, frames: Tensor, compare: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """Apply a comparison of images in [0, 1], some clips at a time."""
+        pairs = zip(frames.split(CHUNK), self.real.split(CHUNK), strict=True)
+        return torch.cat([compare(imagined.float() / 255, real.float() / 255) for imagined, real in pairs])
+
+
+def _fold(*images: Tensor) -> list[Tensor]:
+    return [each.flatten(0, 2).movedim(-1, 1) for each in images]
+
+
+def _unfold(maps: Tensor, images: Tensor) -> Tensor:
+    return maps.view(images.shape[:-1])
+
+
+def _squared_error(frames: Tensor, real: Tensor) -> Tensor:
+    return (frames - real).square().mean(-1)
 
 
 def gradient_energy(images: Tensor) -> Tensor:
