@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from robot_bridge.guard.path import JointPath, PathGuard
 from robot_bridge.guard.plan import Proposal
 from robot_bridge.guard.reasons import Finding, Reason
 from robot_bridge.limits import JointLimits
+from robot_bridge.smoothing import SentMotion, smooth
 from robot_bridge.trajectory import AT_REST, Schedule, brake, follow
 from robot_model.franka import franka
 from robot_model.ik import InverseKinematics
@@ -34,7 +35,7 @@ class Command:
     time: float
     joints: np.ndarray
     pose: np.ndarray
-    trajectory: Schedule | None
+    trajectory: SentMotion | None
     gripper: float | None
 
 
@@ -47,7 +48,7 @@ class CommandedMotion:
         self.limits = JointLimits.of(arm, config)
         self.kinematics = ArmKinematics(arm)
         self.path_guard = PathGuard(config, InverseKinematics(self.kinematics), self.limits)
-        self.gate = CommandGate(arm, self.limits)
+        self.gate = CommandGate(arm, self.limits, self.path_guard.collision)
         self.gripper = 0.0
         self._schedule: Schedule | None = None
         self._curve: PoseCurve | None = None
@@ -88,7 +89,9 @@ class CommandedMotion:
 
     def moving(self, time: float) -> bool:
         """The arm is commanded to move at ``time`` or later."""
-        return self._schedule is not None and time < self._schedule.end
+        if self._schedule is None or len(self._schedule.times) == 1:
+            return False
+        return time < self._schedule.end + self.limits.smoothing / 2
 
     def path_end(self, time: float) -> float:
         """When the active chunk's path ends; ``time`` where none is active."""
@@ -112,21 +115,35 @@ class CommandedMotion:
         else:
             times, poses = np.append(start, proposal.times), np.concatenate([[start_pose], proposal.poses])
             curve = PoseCurve(times, poses)
-        q, v = self.schedule.state(now)
-        path = self.path_guard.walk(curve, now, q)
-        followed = now + len(path.targets) * self.limits.period
+        begin = self.schedule.change_from(now, self.limits)
+        path, motion = self._clear_of_obstacles(begin, self.path_guard.walk(curve, begin, self.schedule.joints(begin)))
+        followed = begin + len(path.targets) * self.limits.period
         if path.cut and followed < start + proposal.expected.spec.frame_period / 2:
             return path.cut
-        self._schedule = self.schedule.then(follow(now, q, v, path.targets, self.limits))
-        self._curve = curve if path.as_planned else self._as_followed(curve, now)
+        self._schedule = self.schedule.then(motion)
+        self._curve = curve if path.as_planned else self._as_followed(curve, begin)
         return path
+
+    def _clear_of_obstacles(self, begin: float, path: JointPath) -> tuple[JointPath, Schedule]:
+        """The path cut until the joints' motion along it, its braking included, touches nothing; and that motion."""
+        q, v = self.schedule.state(begin)
+        while True:
+            motion = follow(begin, q, v, path.targets, self.limits)
+            bad = self.path_guard.collision.first_objection(motion, self.limits) if len(path.targets) else None
+            if bad is None:
+                return path, motion
+            node, finding = bad
+            path = replace(path, targets=path.targets[: min(node, len(path.targets)) - 1], cut=finding)
 
     def brake(self, time: float) -> None:
         """Come to rest as fast as is smooth; the chunk is given up."""
         self.gripper = self._curve.pose(time)[6] if self._curve is not None else self.gripper
         self._curve = None
-        if self.moving(time):
-            self._schedule = self.schedule.then(brake(time, *self.schedule.state(time), self.limits))
+        if self._schedule is None:
+            return
+        begin = self._schedule.change_from(time, self.limits)
+        if begin < self._schedule.end:
+            self._schedule = self._schedule.then(brake(begin, *self._schedule.state(begin), self.limits))
 
     def catch_up(self, time: float) -> Finding | None:
         """Notice a tick so late that the arm has begun its own braking tail: that is what is commanded now."""
@@ -135,19 +152,21 @@ class CommandedMotion:
         self._schedule, self._curve = self._sent, None
         return Finding(Reason.CONTROL_LATE, "the control tick came so late that the arm has begun to stop by itself")
 
-    def message(self, time: float) -> Schedule | Finding | None:
+    def message(self, time: float) -> SentMotion | Finding | None:
         """What to send at ``time``: a window of the motion, None at rest when the arm was told so, or an objection."""
-        if not self.moving(time) and (self._sent is None or self._sent.end < time):
+        if not self.moving(time) and (self._sent is None or self._sent.end + self.limits.period < time):
             return None
-        message = self.schedule.window(time, self.window, self.limits)
+        window = self.schedule.window(time, self.window, self.limits)
+        message = smooth(window, time, self.limits)
         finding = self.gate.check(message)
         if finding is None:
-            self._sent = message
+            self._sent = window
         return finding or message
 
     def _strayed(self, sent: Schedule, time: float) -> bool:
         """Where the last message takes the arm is not where the schedule wants it."""
-        (told, speed), (wanted, wanted_speed) = sent.state(time), self.schedule.state(time)
+        soon = time + self.limits.smoothing / 2
+        (told, speed), (wanted, wanted_speed) = sent.state(soon), self.schedule.state(soon)
         return bool(np.abs(told - wanted).max() > 1e-4 or np.abs(speed - wanted_speed).max() > 1e-2)
 
     def _as_followed(self, curve: PoseCurve, now: float) -> PoseCurve:

@@ -16,6 +16,7 @@ from robot_model.conventions import CONTROL_PERIOD
 from robot_model.errors import UnknownRobotError
 from robot_model.franka import franka
 from robot_model.ros_names import CAMERAS, GRIPPER_COMMANDS, JOINT_STATES, arm_topic, camera_topic
+from robot_model.shapes import KeepOut
 
 
 def _text(default: str, help: str) -> Any:
@@ -95,6 +96,15 @@ class BridgeConfig:
     )
     condition_stop: float = _number(30.0, 6.0, 2000.0, "condition number of the Jacobian at which it stops")
     joint_margin: float = _number(0.1, 0.0, 0.5, "distance kept from the joints' end stops")
+    self_margin: float = _number(0.01, 0.0, 0.1, "distance kept between parts of the robot")
+    scene_margin: float = _number(0.005, 0.0, 0.2, "distance kept from table and boxes, fingertips apart")
+    tip_clearance: float = _number(
+        -0.005, -0.03, 0.1, "the same for the fingertips, reckoned closed: open they are 13 mm shorter"
+    )
+    table_height: float = _number(0.0, -2.0, 1.0, "height of the table's top in the arm's base frame")
+    keep_out: str = _text(
+        "", "boxes that must stay free, 'x,y,z,sx,sy,sz; ...': centre and edge lengths in the arm's base frame"
+    )
     velocity_scale: float = _number(0.5, 0.02, 1.0, "share of the arm's velocity limits used")
     acceleration_scale: float = _number(0.5, 0.02, 1.0, "share of the arm's acceleration limits used")
     max_tracking_error: float = _number(0.25, 0.02, 1.0, "largest joint distance between commanded and measured arm")
@@ -116,6 +126,7 @@ class BridgeConfig:
         except UnknownRobotError as error:
             raise ConfigError("robot", str(error)) from error
         self._check_pairs()
+        _ = self.keep_out_boxes
         if not self.camera_topics:
             raise ConfigError("cameras", "name at least one camera, e.g. left=/zed_left/zed_node/left/color/rect/image")
 
@@ -137,9 +148,33 @@ class BridgeConfig:
         return topics
 
     @property
+    def keep_out_boxes(self) -> tuple[KeepOut, ...]:
+        """The boxes of ``keep_out``, named by their number.
+
+        Raises:
+            ConfigError: One of them is not six finite numbers, or has no volume.
+        """
+        boxes = []
+        for number, entry in enumerate(filter(str.strip, self.keep_out.split(";")), start=1):
+            try:
+                x, y, z, *size = (float(value) for value in entry.split(","))
+                a, b, c = size
+            except ValueError as error:
+                raise ConfigError("keep_out", f"'{entry.strip()}' is not six numbers x,y,z,sx,sy,sz") from error
+            if not (all(map(math.isfinite, (x, y, z, a, b, c))) and min(a, b, c) > 0):
+                raise ConfigError("keep_out", f"'{entry.strip()}': numbers must be finite and edge lengths positive")
+            boxes.append(KeepOut(f"keep-out box {number}", (x, y, z), (a, b, c)))
+        return tuple(boxes)
+
+    @property
     def arm_topic(self) -> str:
         """Topic of the joint trajectories."""
         return self.arm_command_topic or arm_topic(self.robot)
+
+    @property
+    def gripper_shape(self) -> str:
+        """Which gripper's shape is kept clear of things, see `robot_model.shapes`."""
+        return "robotiq"
 
     @property
     def control_period(self) -> float:

@@ -9,7 +9,7 @@ from builtin_interfaces.msg import Duration, Time
 from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from robot_bridge.trajectory import Schedule
+from robot_bridge.smoothing import SentMotion
 from robot_model.gripper import to_radians
 
 NANO = 1_000_000_000
@@ -20,20 +20,22 @@ def seconds(stamp: Any) -> float:
     return stamp.sec + stamp.nanosec * 1e-9
 
 
-def trajectory_message(message: Schedule, joint_names: Sequence[str]) -> JointTrajectory:
-    """Positions and velocities for a joint trajectory controller, stamped with the time they begin at.
+def trajectory_message(message: SentMotion, joint_names: Sequence[str]) -> JointTrajectory:
+    """Positions, velocities and accelerations for a joint trajectory controller, stamped with the time they begin at.
 
     The first node is where the arm is being commanded already, so the points begin with the second.
     """
     begin = round(float(message.times[0]) * NANO)
     trajectory = JointTrajectory(joint_names=list(joint_names))
     trajectory.header.stamp = Time(sec=begin // NANO, nanosec=begin % NANO)
-    for time, q, v in zip(message.times[1:], message.positions[1:], message.velocities[1:], strict=True):
+    nodes = zip(message.times, message.positions, message.velocities, message.accelerations, strict=True)
+    for time, q, v, a in list(nodes)[1:]:
         after = round(float(time) * NANO) - begin
         trajectory.points.append(
             JointTrajectoryPoint(
                 positions=q.tolist(),
                 velocities=v.tolist(),
+                accelerations=a.tolist(),
                 time_from_start=Duration(sec=after // NANO, nanosec=after % NANO),
             )
         )

@@ -1,7 +1,7 @@
-"""The joints' motion as sent: constant acceleration between nodes, so limits hold between the nodes as well.
+"""The joints' motion as planned: constant acceleration between nodes, so limits hold between the nodes as well.
 
-A controller that interpolates positions and velocities with a cubic reproduces such motion exactly. `follow` makes it
-from the targets that inverse kinematics found, `brake` ends it, `Schedule.window` is what goes into one message.
+`follow` makes it from the targets that inverse kinematics found, `brake` ends it, `Schedule.window` is what goes into
+one message, once `robot_bridge.smoothing` has taken the steps out of its acceleration.
 """
 
 from __future__ import annotations
@@ -14,9 +14,6 @@ from robot_bridge.limits import JointLimits
 
 AT_REST = 1e-6
 """Joint speeds below this, rad/s, count as rest, and times closer than this, s, as the same."""
-
-NEAREST = 0.005
-"""Seconds between two points of a message, at least."""
 
 MEMORY = 3.0
 """Seconds of past motion remembered: where the arm was commanded to be when an observation was made."""
@@ -72,28 +69,31 @@ class Schedule:
             np.concatenate([self.velocities[kept], later.velocities]),
         )
 
-    def window(self, time: float, length: float, limits: JointLimits) -> Schedule:
-        """What to send at ``time``: the state now, the nodes of the next ``length`` seconds, a braking tail, a rest.
+    def change_from(self, time: float, limits: JointLimits) -> float:
+        """The first moment from ``time`` on at which this motion may change without changing what is sent already.
 
-        The arm that gets nothing more comes to rest by itself at the end of it. The rest is one more period, so that a
-        controller that gets the message a little late does not find that it is over.
+        What is sent at a moment rests on half a smoothing length after it, and no two nodes may be closer than two.
         """
-        # Two points a hair apart would make accelerations of rounding errors: begin with a node that is about to come.
-        coming = self.times[(self.times > time) & (self.times < time + NEAREST)]
-        time = float(coming[0]) if len(coming) else time
-        q, v = self.state(time)
-        ahead = (self.times > time) & (self.times <= time + length)
-        head = Schedule(
-            np.concatenate([[time], self.times[ahead]]),
-            np.concatenate([[q], self.positions[ahead]]),
-            np.concatenate([[v], self.velocities[ahead]]),
-        )
-        tail = brake(float(head.times[-1]), head.positions[-1], head.velocities[-1], limits)
-        rest = Schedule.resting(tail.end + limits.period, tail.positions[-1])
+        begin = time + limits.smoothing / 2
+        i = int(np.searchsorted(self.times, begin, side="right")) - 1
+        return max(begin, float(self.times[i]) + 2 * limits.smoothing) if i >= 0 else begin
+
+    def window(self, time: float, length: float, limits: JointLimits) -> Schedule:
+        """What a message at ``time`` is made of: the nodes around it and of the next ``length`` seconds, then braking.
+
+        The arm that gets nothing more comes to rest by itself at the end of it. At least one node lies ahead, so that
+        the braking begins after what is sent at ``time`` is settled.
+        """
+        length = max(length, limits.period + 5 * limits.smoothing)
+        first = max(int(np.searchsorted(self.times, time - limits.smoothing / 2, side="right")) - 1, 0)
+        last = max(int(np.searchsorted(self.times, time + length, side="right")), first + 1)
+        nodes = slice(first, last)
+        head = Schedule(self.times[nodes], self.positions[nodes], self.velocities[nodes])
+        tail = brake(head.end, head.positions[-1], head.velocities[-1], limits)
         return Schedule(
-            np.concatenate([head.times, tail.times[1:], rest.times]),
-            np.concatenate([head.positions, tail.positions[1:], rest.positions]),
-            np.concatenate([head.velocities, tail.velocities[1:], rest.velocities]),
+            np.concatenate([head.times, tail.times[1:]]),
+            np.concatenate([head.positions, tail.positions[1:]]),
+            np.concatenate([head.velocities, tail.velocities[1:]]),
         )
 
 
@@ -171,6 +171,6 @@ def _approach(room: np.ndarray, v: np.ndarray, limits: JointLimits) -> np.ndarra
     Braking in steps from speed u takes at most u^2 / 2a + u dt / 2. With this period's travel (v + u) dt / 2 the
     largest u solves u^2 / 2a + u dt + v dt / 2 = room.
     """
-    a, dt = limits.acceleration, limits.period
+    a, dt = limits.approach, limits.period
     left = np.maximum(room - v * dt / 2, 0.0)
     return a * (np.sqrt(dt**2 + 2 * left / a) - dt)

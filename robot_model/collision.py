@@ -16,7 +16,7 @@ from robot_model.errors import RobotModelError
 from robot_model.franka import checked_joints
 from robot_model.kinematics import ArmKinematics
 from robot_model.rigid_body import pinocchio
-from robot_model.shapes import FINGERTIPS, Box, Capsule, Shape
+from robot_model.shapes import FINGERTIPS, Box, Capsule, KeepOut, Shape
 
 TABLE = "table"
 
@@ -31,15 +31,6 @@ _SELF: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
 )
 """Which bodies can meet at all within the joint limits. The others share a joint, or the joints' ranges keep them
 apart: a test drives MuJoCo's hulls through random postures and finds no contact that these pairs miss."""
-
-
-@dataclass(frozen=True)
-class KeepOut:
-    """A box that must stay free: ``centre`` and full edge lengths ``size`` along the base frame's axes, metres."""
-
-    name: str
-    centre: tuple[float, float, float]
-    size: tuple[float, float, float]
 
 
 @dataclass(frozen=True)

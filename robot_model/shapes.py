@@ -48,6 +48,16 @@ class Box:
 
 Shape = Capsule | Box
 
+
+@dataclass(frozen=True)
+class KeepOut:
+    """A box that must stay free: ``centre`` and full edge lengths ``size`` along the base frame's axes, metres."""
+
+    name: str
+    centre: tuple[float, float, float]
+    size: tuple[float, float, float]
+
+
 ARM_SHAPES: tuple[Shape, ...] = (
     Capsule("link0", "link0", (-0.063, 0.0, 0.011), (-0.016, 0.0, 0.019), 0.101),
     Capsule("link0", "link0", (0.0, 0.0, 0.103), (0.001, -0.001, 0.103), 0.068),

@@ -8,26 +8,48 @@ from __future__ import annotations
 import numpy as np
 
 from robot_bridge.config import BridgeConfig
+from robot_bridge.guard.collision import OVERSHOOT, Collision
 from robot_bridge.guard.reasons import Finding, Reason
 from robot_bridge.limits import JointLimits
-from robot_bridge.trajectory import AT_REST, Schedule
+from robot_bridge.smoothing import SentMotion
+from robot_bridge.trajectory import AT_REST
 from robot_model.franka import Franka
 
 ROUNDING = 1e-6
 """Relative excess that is arithmetic, not motion."""
 
+STAMP_NOISE = 1e-6
+"""Radians that a position seems off where times since 1970 are exact to 2e-7 s only."""
+
+FRACTIONS = np.linspace(0.0, 1.0, 5)
+"""Where between two nodes the controller's quintic is looked at."""
+
+LOOKS = 8
+"""Nodes of a message at most that are looked at for collisions; the others lie between them."""
+
+JUMP = (5e-4, 0.05, 0.2)
+"""How much a message may differ from the last one where it takes over: rad, rad/s, share of the acceleration limit."""
+
 
 class CommandGate:
-    """Every message: within position, velocity and acceleration limits, continuing the last one, ending at rest."""
+    """Every message: within the limits between its nodes too, touching nothing, continuing the last, ending at rest."""
 
-    def __init__(self, arm: Franka, limits: JointLimits) -> None:
+    def __init__(self, arm: Franka, limits: JointLimits, collision: Collision) -> None:
+        self.arm = arm
         self.names = arm.joint_names
         self.limits = limits
-        self._last: Schedule | None = None
+        self.collision = collision
+        self._last: SentMotion | None = None
 
-    def check(self, message: Schedule) -> Finding | None:
+    def check(self, message: SentMotion) -> Finding | None:
         """Objection to a message, or None; then it is remembered as sent."""
-        finding = self._position(message) or self._speed(message) or self._brake(message) or self._jump(message)
+        finding = (
+            self._numbers(message)
+            or self._motion(message)
+            or self._brake(message)
+            or self._jump(message)
+            or self._collision(message)
+        )
         if finding is None:
             self._last = message
         return finding
@@ -36,57 +58,93 @@ class CommandGate:
         """The next message need not continue the last one: the arm stood still and was measured anew."""
         self._last = None
 
-    def _position(self, message: Schedule) -> Finding | None:
-        q, limits = message.positions, self.limits
-        if not (np.isfinite(q).all() and np.isfinite(message.velocities).all() and np.isfinite(message.times).all()):
+    def _numbers(self, message: SentMotion) -> Finding | None:
+        arrays = (message.times, message.positions, message.velocities, message.accelerations)
+        if not all(np.isfinite(array).all() for array in arrays):
             return Finding(Reason.COMMAND_POSITION, "a command is not finite")
-        # Where the arm itself stands outside (sensor noise at an end stop) it may come back in.
-        first = q[0]
-        over = np.maximum(q - np.maximum(self.limits.upper, first), np.minimum(limits.lower, first) - q).max(axis=0)
-        return self._worst(over - ROUNDING, Reason.COMMAND_POSITION, "rad beyond its position limit")
-
-    def _speed(self, message: Schedule) -> Finding | None:
-        over = np.abs(message.velocities).max(axis=0) - self.limits.velocity * (1 + ROUNDING)
-        finding = self._worst(over, Reason.COMMAND_VELOCITY, "rad/s above its velocity limit")
-        if finding or len(message.times) < 2:
-            return finding
-        steps = np.diff(message.times)[:, None]
-        if (steps <= 0).any():
+        if (np.diff(message.times) <= 0).any():
             return Finding(Reason.COMMAND_VELOCITY, "the times of the points do not increase")
-        # Between two points a cubic runs; its acceleration at either end, from positions and velocities.
-        slope = np.diff(message.positions, axis=0) / steps
-        v0, v1 = message.velocities[:-1], message.velocities[1:]
-        ends = np.stack([6 * slope - 4 * v0 - 2 * v1, 2 * v0 + 4 * v1 - 6 * slope]) / steps
-        # Times since 1970 are exact to 2e-7 s only; close points amplify that, and the last term covers it.
-        allowed = self.limits.acceleration * (1 + 1e-3) + 2e-6 / steps**2
-        return self._worst((np.abs(ends) - allowed).max(axis=(0, 1)), Reason.COMMAND_ACCELERATION, "rad/s^2 too much")
+        return None
 
-    def _brake(self, message: Schedule) -> Finding | None:
-        if np.abs(message.velocities[-1]).max() > AT_REST:
+    def _motion(self, message: SentMotion) -> Finding | None:
+        limits, first = self.limits, message.positions[0]
+        if len(message.times) < 2:
+            return None
+        steps = np.diff(message.times)[:, None]
+        q, v, a, j = quintics(steps, message.positions, message.velocities, message.accelerations)
+        # Where the arm itself stands outside (sensor noise at an end stop) it may come back in.
+        beyond = np.maximum(q - np.maximum(limits.upper, first), np.minimum(limits.lower, first) - q)
+        slowest, fastest = self.arm.velocity_limits(np.clip(q, self.arm.lower, self.arm.upper))
+        fast = np.maximum(np.abs(v) - limits.velocity, np.maximum(v - fastest, slowest - v))
+        noisy = (0.0, 2 * STAMP_NOISE / steps, 6 * STAMP_NOISE / steps**2, 60 * STAMP_NOISE / steps**3)
+        return (
+            self._worst(beyond - ROUNDING, Reason.COMMAND_POSITION, "rad beyond its position limit")
+            or self._worst(fast - ROUNDING - noisy[1], Reason.COMMAND_VELOCITY, "rad/s above its velocity limit")
+            or self._worst(
+                np.abs(a) - limits.acceleration * (1 + 1e-3) - noisy[2], Reason.COMMAND_ACCELERATION, "rad/s^2 too much"
+            )
+            or self._worst(np.abs(j) - limits.jerk - noisy[3], Reason.COMMAND_JERK, "rad/s^3 too much")
+        )
+
+    def _brake(self, message: SentMotion) -> Finding | None:
+        if max(np.abs(message.velocities[-1]).max(), np.abs(message.accelerations[-1]).max()) > AT_REST:
             return Finding(Reason.COMMAND_NO_BRAKE, "the message does not end at rest")
         return None
 
-    def _jump(self, message: Schedule) -> Finding | None:
-        if self._last is None:
+    def _jump(self, message: SentMotion) -> Finding | None:
+        if self._last is None or message.times[0] < self._last.times[0]:
             return None
-        time = float(message.times[0])
-        q, v = self._last.state(time)
-        allowed = self.limits.velocity * self.limits.period / 10
-        finding = self._worst(
-            np.abs(message.positions[0] - q) - allowed,
-            Reason.COMMAND_JUMP,
-            "rad more than allowed from the last command",
-        )
-        if finding or time < self._last.times[0]:
-            return finding
-        change = np.abs(message.velocities[0] - v) - self.limits.acceleration * self.limits.period
-        return self._worst(
-            change - ROUNDING, Reason.COMMAND_JUMP, "rad/s more than allowed from the last command's speed"
-        )
+        told = self._last.full_state(float(message.times[0]))
+        now = (message.positions[0], message.velocities[0], message.accelerations[0])
+        allowed = (JUMP[0], JUMP[1], JUMP[2] * self.limits.acceleration)
+        units = ("rad", "rad/s", "rad/s^2")
+        for was, is_now, limit, unit in zip(told, now, allowed, units, strict=True):
+            words = f"{unit} more than allowed from the last command"
+            finding = self._worst(np.abs(is_now - was) - limit, Reason.COMMAND_JUMP, words)
+            if finding:
+                return finding
+        return None
+
+    def _collision(self, message: SentMotion) -> Finding | None:
+        looks = np.unique(np.linspace(0, len(message.times) - 1, min(LOOKS, len(message.times))).astype(int))
+        for q in message.positions[looks[1:]]:
+            finding = self.collision.objection(q, message.positions[0], 2 * OVERSHOOT)
+            if finding:
+                return Finding(Reason.COMMAND_COLLISION, finding.detail)
+        return None
 
     def _worst(self, over: np.ndarray, reason: Reason, words: str) -> Finding | None:
-        joint = int(over.argmax())
-        return Finding(reason, f"{self.names[joint]}: {over[joint]:.4g} {words}") if over[joint] > 0 else None
+        most = over.reshape(-1, len(self.names)).max(axis=0)
+        joint = int(most.argmax())
+        return Finding(reason, f"{self.names[joint]}: {most[joint]:.4g} {words}") if most[joint] > 0 else None
+
+
+def quintics(
+    steps: np.ndarray, q: np.ndarray, v: np.ndarray, a: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """What a stock JointTrajectoryController makes of nodes with positions, velocities and accelerations.
+
+    Args:
+        steps: ``(N-1, 1)`` seconds between the nodes.
+        q: ``(N, 7)`` positions; ``v`` and ``a`` likewise.
+        v: Velocities.
+        a: Accelerations.
+
+    Returns:
+        Positions, velocities, accelerations and jerks, each ``(F, N-1, 7)`` at `FRACTIONS` of each piece.
+    """
+    s = FRACTIONS[:, None, None]
+    v0, v1, a0, a1 = v[:-1] * steps, v[1:] * steps, a[:-1] * steps**2, a[1:] * steps**2
+    change = np.diff(q, axis=0) - v0 - a0 / 2
+    slope, bend = v1 - v0 - a0, a1 - a0
+    c3 = 10 * change - 4 * slope + bend / 2
+    c4 = -15 * change + 7 * slope - bend
+    c5 = 6 * change - 3 * slope + bend / 2
+    position = q[:-1] + v0 * s + a0 * s**2 / 2 + c3 * s**3 + c4 * s**4 + c5 * s**5
+    velocity = v0 + a0 * s + 3 * c3 * s**2 + 4 * c4 * s**3 + 5 * c5 * s**4
+    acceleration = a0 + 6 * c3 * s + 12 * c4 * s**2 + 20 * c5 * s**3
+    jerk = 6 * c3 + 24 * c4 * s + 60 * c5 * s**2
+    return position, velocity / steps, acceleration / steps**2, jerk / steps**3
 
 
 class Tracking:

@@ -13,6 +13,7 @@ import numpy as np
 
 from robot_bridge.chunk import PoseCurve
 from robot_bridge.config import BridgeConfig
+from robot_bridge.guard.collision import Collision
 from robot_bridge.guard.reasons import Finding, Reason
 from robot_bridge.limits import JointLimits
 from robot_model.conventions import pose_to_matrix
@@ -119,7 +120,13 @@ class PathGuard:
         self.ik = ik
         self.limits = limits
         self.conditioning = Conditioning(config)
-        self.layers: tuple[PathLayer, ...] = (Residual(config), self.conditioning, JointMargin(config, arm))
+        self.collision = Collision(config, ik.kinematics)
+        self.layers: tuple[PathLayer, ...] = (
+            Residual(config),
+            self.conditioning,
+            JointMargin(config, arm),
+            self.collision,
+        )
         self.max_step = arm.velocity * limits.period
 
     def walk(self, curve: PoseCurve, time: float, q: np.ndarray) -> JointPath:

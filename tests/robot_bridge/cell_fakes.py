@@ -21,8 +21,8 @@ from robot_bridge.config import BridgeConfig
 from robot_bridge.executor import Executor
 from robot_bridge.guard.observation import Senses
 from robot_bridge.planner_link import LinkEvent
+from robot_bridge.smoothing import SentMotion
 from robot_bridge.synchroniser import JointSample
-from robot_bridge.trajectory import Schedule
 from robot_model.conventions import DROID_RESET_JOINTS
 from robot_model.franka import franka
 from robot_model.kinematics import ArmKinematics
@@ -66,14 +66,21 @@ def straight(request: PlanRequest, step: np.ndarray, horizon: int = 5) -> np.nda
     return last + np.arange(1, horizon + 1)[:, None] * step
 
 
+class EmptySpace:
+    """Stands for `robot_bridge.guard.collision.Collision` where nothing is in the way."""
+
+    def objection(self, q: np.ndarray, before: np.ndarray, overshoot: float = 0.0) -> None:
+        return None
+
+
 @dataclass
 class FakeArm:
     """Follows the newest trajectory message exactly, as a joint trajectory controller does with ideal motors."""
 
     joints: np.ndarray
-    message: Schedule | None = None
+    message: SentMotion | None = None
 
-    def receive(self, message: Schedule) -> None:
+    def receive(self, message: SentMotion) -> None:
         self.message = message
 
     def state(self, time: float) -> tuple[np.ndarray, np.ndarray]:

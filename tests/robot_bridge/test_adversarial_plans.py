@@ -10,7 +10,7 @@ from cell_fakes import FakeCell, make_plan, straight
 
 from plan_protocol.messages import ErrorReply, Plan, PlanRequest
 from robot_bridge.limits import JointLimits
-from robot_bridge.trajectory import Schedule
+from robot_bridge.smoothing import SentMotion
 from robot_model.conventions import DROID_RESET_JOINTS
 from robot_model.franka import franka
 
@@ -96,10 +96,10 @@ class Judge:
     def __init__(self, cell: FakeCell) -> None:
         self.limits = JointLimits.of(franka(cell.config.robot), cell.config)
         self.arm = franka(cell.config.robot)
-        self.last: Schedule | None = None
+        self.last: SentMotion | None = None
         self.sent = 0
 
-    def look(self, cell: FakeCell, message: Schedule) -> None:
+    def look(self, cell: FakeCell, message: SentMotion) -> None:
         limits = self.limits
         self.sent += 1
         assert np.isfinite(message.positions).all()

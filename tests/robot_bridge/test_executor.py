@@ -95,9 +95,8 @@ def test_any_moment_of_loss_is_a_good_one():
             cell.step()
         cell.link.up = False
         lost = cell.time
-        while cell.speed() > 0.0 or cell.time == lost:
-            cell.step()
-            assert cell.time - lost <= 0.3
+        cell.run(0.2)  # what was sent by then is what stops it
+        assert np.abs(cell.arm.state(lost + 0.3)[1]).max() == 0.0
 
 
 def test_when_the_bridge_dies_the_arm_stops_by_itself():
@@ -113,7 +112,7 @@ def test_a_late_tick_goes_on_from_where_the_arm_has_stopped():
     cell.step(0.35)
     assert reasons(cell, "hold") == ["control_late"]
     stopped = cell.arm.state(cell.time)[0]
-    cell.run(0.5)
+    cell.run(0.3)
     assert np.abs(cell.arm.state(cell.time)[0] - stopped).max() < 0.02
     cell.run_until(lambda: "resume" in cell.names())
     assert "stop" not in cell.names()

@@ -6,34 +6,50 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from cell_fakes import EmptySpace
+from scipy.interpolate import BPoly
 
 from robot_bridge.config import BridgeConfig
-from robot_bridge.guard.command import CommandGate, Tracking
+from robot_bridge.guard.collision import Collision
+from robot_bridge.guard.command import FRACTIONS, CommandGate, Tracking, quintics
 from robot_bridge.guard.reasons import Finding, Reason
 from robot_bridge.guard.stop import LatchedStop
 from robot_bridge.limits import JointLimits
+from robot_bridge.smoothing import SentMotion, smooth
 from robot_bridge.trajectory import Schedule, follow
 from robot_model.conventions import DROID_RESET_JOINTS as RESET
-from robot_model.franka import PANDA
+from robot_model.franka import FR3, PANDA
+from robot_model.kinematics import ArmKinematics
 
 LIMITS = JointLimits.of(PANDA, BridgeConfig())
 MOTION = follow(5.0, RESET, np.zeros(7), RESET + np.outer(np.arange(1, 16), np.full(7, 0.01)), LIMITS)
-GOOD = MOTION.window(5.3, 0.2, LIMITS)
 
 
-def with_value(field: str, row: int, joint: int, value: float) -> Schedule:
+def message_at(time: float, motion: Schedule = MOTION) -> SentMotion:
+    return smooth(motion.window(time, 0.2, LIMITS), time, LIMITS)
+
+
+GOOD = message_at(5.3)
+
+
+def gate() -> CommandGate:
+    return CommandGate(PANDA, LIMITS, EmptySpace())
+
+
+def with_value(field: str, row: int, joint: int, value: float) -> SentMotion:
     array = getattr(GOOD, field).copy()
     array[row, joint] = value
     return replace(GOOD, **{field: array})
 
 
-def shifted(seconds: float = 0.0, radians: float = 0.0) -> Schedule:
-    return replace(GOOD, times=GOOD.times + seconds, positions=GOOD.positions + radians)
+def shifted(radians: float) -> SentMotion:
+    return replace(GOOD, positions=GOOD.positions + radians)
 
 
-def scaled(share: float) -> Schedule:
+def scaled(share: float) -> SentMotion:
     """The same path, quicker."""
-    return Schedule(5.3 + (GOOD.times - 5.3) / share, GOOD.positions, GOOD.velocities * share)
+    times = GOOD.times[0] + (GOOD.times - GOOD.times[0]) / share
+    return SentMotion(times, GOOD.positions, GOOD.velocities * share, GOOD.accelerations * share**2)
 
 
 @pytest.mark.parametrize(
@@ -42,46 +58,84 @@ def scaled(share: float) -> Schedule:
         (GOOD, None),
         (with_value("positions", 2, 3, np.nan), Reason.COMMAND_POSITION),
         (with_value("velocities", 1, 0, np.inf), Reason.COMMAND_POSITION),
+        (with_value("accelerations", 1, 0, np.nan), Reason.COMMAND_POSITION),
         (with_value("positions", 2, 0, 3.0), Reason.COMMAND_POSITION),
         (with_value("positions", 2, 3, 0.0), Reason.COMMAND_POSITION),
-        (with_value("velocities", 1, 1, 0.8), Reason.COMMAND_VELOCITY),
+        (with_value("velocities", 1, 1, 0.9), Reason.COMMAND_VELOCITY),
         (replace(GOOD, times=GOOD.times[::-1]), Reason.COMMAND_VELOCITY),
-        (with_value("positions", 2, 1, GOOD.positions[2, 1] + 0.05), Reason.COMMAND_ACCELERATION),
-        (with_value("velocities", 1, 1, -0.7), Reason.COMMAND_ACCELERATION),
-        (with_value("velocities", -1, 1, 0.001), Reason.COMMAND_NO_BRAKE),
-        (shifted(radians=0.05), Reason.COMMAND_JUMP),
+        (with_value("positions", 2, 1, GOOD.positions[2, 1] + 0.001), Reason.COMMAND_ACCELERATION),
+        (with_value("accelerations", 3, 1, 5.0), Reason.COMMAND_ACCELERATION),
+        (with_value("accelerations", 2, 1, GOOD.accelerations[2, 1] + 3.0), Reason.COMMAND_JERK),
+        (with_value("velocities", -1, 1, 0.0001), Reason.COMMAND_NO_BRAKE),
+        (with_value("accelerations", -1, 1, 0.01), Reason.COMMAND_NO_BRAKE),
+        (shifted(0.002), Reason.COMMAND_JUMP),
         (scaled(2.9), Reason.COMMAND_ACCELERATION),
     ],
 )
 def test_reason(message, reason):
-    gate = CommandGate(PANDA, LIMITS)
-    assert gate.check(MOTION.window(5.23, 0.2, LIMITS)) is None
-    finding = gate.check(message)
+    asked = gate()
+    assert asked.check(message_at(5.23)) is None
+    finding = asked.check(message)
     assert (finding.reason if finding else None) is reason
 
 
+def test_the_gate_sees_what_a_stock_controller_makes_of_a_message():
+    q, v, a, j = quintics(np.diff(GOOD.times)[:, None], GOOD.positions, GOOD.velocities, GOOD.accelerations)
+    path = BPoly.from_derivatives(GOOD.times, np.stack([GOOD.positions, GOOD.velocities, GOOD.accelerations], axis=1))
+    for k, share in enumerate(FRACTIONS[:-1]):
+        times = GOOD.times[:-1] + share * np.diff(GOOD.times)
+        for order, found in enumerate((q, v, a, j)):
+            assert found[k] == pytest.approx(path(times, order), abs=1e-6 * 1000**order)
+
+
 def test_a_refused_message_is_not_what_the_next_is_compared_with():
-    gate = CommandGate(PANDA, LIMITS)
-    assert gate.check(MOTION.window(5.23, 0.2, LIMITS)) is None
-    assert gate.check(shifted(radians=0.05)) is not None
-    assert gate.check(GOOD) is None
+    asked = gate()
+    assert asked.check(message_at(5.23)) is None
+    assert asked.check(shifted(0.002)) is not None
+    assert asked.check(GOOD) is None
 
 
 def test_the_first_message_continues_nothing():
-    gate = CommandGate(PANDA, LIMITS)
-    assert gate.check(shifted(radians=0.05)) is None
-    assert gate.check(GOOD) is not None
-    gate.forget()
-    assert gate.check(GOOD) is None
+    asked = gate()
+    assert asked.check(shifted(0.002)) is None
+    assert asked.check(GOOD) is not None
+    asked.forget()
+    assert asked.check(GOOD) is None
 
 
 def test_an_arm_measured_beyond_its_limit_may_come_back():
     start = np.array(RESET)
     start[5] = PANDA.upper[5] + 0.005
     back = follow(5.0, start, np.zeros(7), start - np.outer(np.arange(1, 16), np.eye(7)[5] * 0.01), LIMITS)
-    gate = CommandGate(PANDA, LIMITS)
+    asked = gate()
     for time in np.arange(5.0, back.end, LIMITS.period):
-        assert gate.check(back.window(float(time), 0.2, LIMITS)) is None
+        assert asked.check(message_at(float(time), back)) is None
+
+
+def test_the_last_look_sees_collisions_too():
+    config = BridgeConfig(table_height=0.3)
+    asked = CommandGate(PANDA, LIMITS, Collision(config, ArmKinematics(PANDA)))
+    down = follow(5.0, RESET, np.zeros(7), RESET + np.outer(np.arange(1, 16), [0, 0.03, 0, 0, 0, 0, 0]), LIMITS)
+    findings = [asked.check(message_at(float(time), down)) for time in np.arange(5.0, down.end, LIMITS.period)]
+    first = next(finding for finding in findings if finding)
+    assert first.reason is Reason.COMMAND_COLLISION
+    assert "fingertips" in first.detail
+    assert "table" in first.detail
+
+
+def test_an_fr3_is_slowed_towards_the_end_of_a_joints_range():
+    limits = JointLimits.of(FR3, BridgeConfig(robot="fr3", velocity_scale=1.0, acceleration_scale=1.0))
+    start = np.array(RESET)
+    fast = follow(5.0, start, np.zeros(7), start + np.outer(np.arange(1, 61), [0, 0.2, 0, 0, 0, 0, 0]), limits)
+    message = smooth(fast, 5.0, limits)
+    asked = CommandGate(FR3, limits, EmptySpace())
+    assert asked.check(message) is None
+    assert fast.positions[-1, 1] > FR3.upper[1] - 0.05, "it still gets there"
+    near = int(np.argmax(FR3.velocity_limits(fast.positions)[1][:, 1] < 1.0))
+    wild = message.velocities.copy()
+    wild[2 * near :, 1] += 0.6
+    finding = asked.check(replace(message, velocities=wild))
+    assert finding is not None
 
 
 def test_an_arm_that_does_not_follow_is_noticed():

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from cell_fakes import EmptySpace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robot_bridge.config import BridgeConfig
 from robot_bridge.guard.command import CommandGate
 from robot_bridge.limits import JointLimits
+from robot_bridge.smoothing import smooth
 from robot_bridge.trajectory import Schedule, brake, follow
 from robot_model.conventions import DROID_RESET_JOINTS
 from robot_model.franka import FR3, PANDA
@@ -45,9 +47,9 @@ def test_any_targets_are_followed_within_every_limit(name, seed, size, epoch):
     if epoch == 0.0:
         check(schedule, limits)
     assert schedule.end - schedule.times[30] <= limits.stop_time + 1e-6
-    gate = CommandGate(ARMS[name], limits)
+    gate = CommandGate(ARMS[name], limits, EmptySpace())
     for time in epoch + 1.0 + np.cumsum(random.uniform(0.03, 0.1, 25)):
-        assert gate.check(schedule.window(float(time), 0.2, limits)) is None
+        assert gate.check(smooth(schedule.window(float(time), 0.2, limits), float(time), limits)) is None
 
 
 @settings(max_examples=150, deadline=None)
@@ -81,13 +83,13 @@ def test_a_message_is_short_and_ends_at_rest():
     limits = LIMITS["panda"]
     targets = DROID_RESET_JOINTS + np.outer(np.arange(1, 31), np.full(7, 0.02))
     schedule = follow(0.0, DROID_RESET_JOINTS, np.zeros(7), targets, limits)
-    message = schedule.window(0.5, 0.2, limits)
-    assert message.times[0] == pytest.approx(0.5, abs=0.005)
-    assert message.end - 0.5 <= 0.2 + limits.stop_time + limits.period + 1e-9
+    message = smooth(schedule.window(0.5, 0.2, limits), 0.5, limits)
+    assert message.times[0] == pytest.approx(0.5, abs=0.002)
+    assert message.end - 0.5 <= 0.2 + limits.stop_time + limits.smoothing + limits.period + 1e-9
     assert (message.velocities[-1] == 0).all()
-    ahead = message.times <= 0.7
-    for time, q in zip(message.times[ahead], message.positions[ahead], strict=True):
-        assert q == pytest.approx(schedule.joints(time)), "within the window it is the schedule"
+    assert (message.accelerations[-1] == 0).all()
+    for time in np.arange(0.5, 0.65, 0.01):
+        assert message.state(time)[0] == pytest.approx(schedule.joints(time), abs=1e-4), "it is the schedule"
 
 
 def test_remembers_the_recent_past_when_the_motion_changes():

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from robot_model.collision import ArmCollision, KeepOut, Margins
+from robot_model.collision import ArmCollision, Margins
 from robot_model.conventions import DROID_RESET_JOINTS, PINCH_OFFSET, pose_to_matrix
 from robot_model.errors import InvalidArrayError, RobotModelError
 from robot_model.franka import FR3, PANDA
 from robot_model.ik import InverseKinematics
 from robot_model.kinematics import ArmKinematics
-from robot_model.shapes import robot_shapes
+from robot_model.shapes import KeepOut, robot_shapes
 
 KINEMATICS = ArmKinematics(PANDA)
 
