@@ -54,6 +54,8 @@ def build() -> bool:
         MissingError: A tool, a header or a wheel is not here.
         BuildError: The build failed.
     """
+    if os.environ.get("ROS_DISTRO"):
+        raise MissingError("a ROS installation is sourced in this shell: run `colcon build` in ros2_ws instead")
     with _alone():
         wanted = fingerprint()
         if STAMP.is_file() and STAMP.read_text() == wanted:
@@ -87,8 +89,6 @@ def fingerprint() -> str:
 
 def check_tools() -> None:
     """Raise `MissingError` where pip cannot bring what is not here: a C++ compiler and Python's headers."""
-    if os.environ.get("ROS_DISTRO"):
-        raise MissingError("a ROS installation is sourced in this shell: run `colcon build` in ros2_ws instead")
     if not shutil.which("c++") and not shutil.which("g++"):
         raise MissingError("no C++ compiler here: sudo apt install g++")
     if not (Path(sysconfig.get_path("include")) / "Python.h").is_file():

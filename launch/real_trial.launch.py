@@ -1,0 +1,190 @@
+"""A trial on the robot: Franka driver, three cameras, recorder, bridge, and RViz for the operator.
+
+ros2 launch vidplan_bringup real_trial.launch.py robot_ip:=172.16.0.2 server:=tcp://GPU:5555 \
+    instruction:="put the carrot in the bowl"
+
+Nothing moves: dry_run is true until you say dry_run:=false. The software stop is not an emergency stop.
+"""
+
+import time
+from pathlib import Path
+
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+from launch.actions import (
+    DeclareLaunchArgument,
+    EmitEvent,
+    ExecuteProcess,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+    RegisterEventHandler,
+)
+from launch.conditions import IfCondition
+from launch.event_handlers import OnProcessExit
+from launch.events import Shutdown
+from launch.launch_description_sources import AnyLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+from launch_ros.substitutions import FindPackageShare
+
+ROLES = ("left", "right", "wrist")
+RECORDED = ("/vidplan/status", "/vidplan/instruction", "/tf", "/tf_static", "/robotiq_gripper_controller/commands")
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Every argument has a default, so that `--show-args` explains the file; with the defaults nothing moves."""
+    share = FindPackageShare("vidplan_bringup")
+    flag = ["true", "false"]
+    return LaunchDescription(
+        [
+            DeclareLaunchArgument("robot_ip", default_value="172.16.0.2", description="address of the arm"),
+            DeclareLaunchArgument("robot", default_value="fr3", choices=["fr3", "panda"], description="arm model"),
+            DeclareLaunchArgument(
+                "driver", default_value="true", choices=flag, description="start franka_ros2 here (FR3 only)"
+            ),
+            DeclareLaunchArgument(
+                "load_gripper", default_value="false", choices=flag, description="the driver starts the Franka Hand too"
+            ),
+            DeclareLaunchArgument("namespace", default_value="", description="namespace of the driver's topics"),
+            DeclareLaunchArgument(
+                "cameras",
+                default_value="zed",
+                choices=["zed", "realsense", "none"],
+                description="camera driver to start; none: topics are in params_file",
+            ),
+            *(
+                DeclareLaunchArgument(
+                    f"{role}_serial", default_value="0", description=f"serial number of the {role} camera"
+                )
+                for role in ROLES
+            ),
+            DeclareLaunchArgument("side_model", default_value="zed2", description="ZED model of left and right"),
+            DeclareLaunchArgument("wrist_model", default_value="zedm", description="ZED model at the wrist"),
+            DeclareLaunchArgument(
+                "server", default_value="tcp://127.0.0.1:5555", description="address of the planner server"
+            ),
+            DeclareLaunchArgument(
+                "params_file",
+                default_value=PathJoinSubstitution([share, "config", "bridge.yaml"]),
+                description="settings of the bridge",
+            ),
+            DeclareLaunchArgument(
+                "instruction", default_value="", description="the task; empty: wait for one on /vidplan/instruction"
+            ),
+            DeclareLaunchArgument(
+                "dry_run", default_value="true", choices=flag, description="compute and guard, send no command"
+            ),
+            DeclareLaunchArgument("record", default_value="true", choices=flag, description="record the trial"),
+            DeclareLaunchArgument("bag_dir", default_value="trials", description="folder for recordings"),
+            DeclareLaunchArgument(
+                "operator", default_value="", description="who stands at the robot; part of the recording's name"
+            ),
+            DeclareLaunchArgument("rviz", default_value="false", choices=flag, description="show cameras and arm"),
+            DeclareLaunchArgument(
+                "use_sim_time", default_value="false", choices=flag, description="take the time from /clock"
+            ),
+            OpaqueFunction(function=_trial),
+            Node(
+                package="rviz2",
+                executable="rviz2",
+                arguments=["-d", PathJoinSubstitution([share, "config", "vidplan.rviz"])],
+                condition=IfCondition(LaunchConfiguration("rviz")),
+            ),
+        ]
+    )
+
+
+def _trial(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """Everything whose shape depends on the arguments' values."""
+    given = context.launch_configurations
+    prefix = "/" + given["namespace"].strip("/") if given["namespace"].strip("/") else ""
+    settings = {
+        "robot": given["robot"],
+        "server": _text(given["server"]),
+        "instruction": _text(given["instruction"]),
+        "dry_run": given["dry_run"] == "true",
+        "use_sim_time": given["use_sim_time"] == "true",
+    }
+    joints, arm = f"{prefix}/joint_states", f"{prefix}/{given['robot']}_arm_controller/joint_trajectory"
+    if prefix:
+        settings |= {"joint_topic": joints, "arm_command_topic": arm}
+    entities, topics = _cameras(given, settings)
+    if given["driver"] == "true":
+        entities += _driver(given, prefix)
+    if given["record"] == "true":
+        folder = _trial_folder(given)
+        settings["record"] = _text(str(folder / "run"))
+        bag = ["ros2", "bag", "record", "--storage", "mcap", "--output", str(folder / "bag")]
+        what = [*RECORDED, joints, arm, *topics] if topics else ["--all"]  # of unknown cameras: everything
+        entities.append(ExecuteProcess(cmd=[*bag, *what], output="screen"))
+    bridge = Node(
+        package="vidplan_bridge", executable="bridge", parameters=[given["params_file"], settings], output="screen"
+    )
+    ended = EmitEvent(event=Shutdown(reason="the bridge has ended"))
+    return [*entities, bridge, RegisterEventHandler(OnProcessExit(target_action=bridge, on_exit=[ended]))]
+
+
+def _driver(given: dict[str, str], prefix: str) -> list[LaunchDescriptionEntity]:
+    """franka_ros2 with its stock joint trajectory controller."""
+    if given["robot"] != "fr3":
+        raise RuntimeError("franka_ros2 drives the FR3 only: start the Panda's own driver and say driver:=false")
+    config = PathJoinSubstitution([FindPackageShare("franka_fr3_moveit_config"), "config"])
+    arguments = {
+        "robot_type": "fr3",
+        "robot_ip": given["robot_ip"],
+        "namespace": given["namespace"],
+        "load_gripper": given["load_gripper"],
+        "controllers_yaml": PathJoinSubstitution([config, "fr3_ros_controllers.yaml"]),
+    }
+    spawner = Node(
+        package="controller_manager",
+        executable="spawner",
+        namespace=prefix,
+        arguments=["fr3_arm_controller", "--controller-manager-timeout", "30"],
+        output="screen",
+    )
+    return [_include("franka_bringup", "franka.launch.py", arguments), spawner]
+
+
+def _cameras(given: dict[str, str], settings: dict[str, object]) -> tuple[list[LaunchDescriptionEntity], list[str]]:
+    """The chosen cameras' drivers, and the topics to record; RealSense topics also go into the bridge's settings."""
+    if given["cameras"] == "none":
+        return [], []
+    serials = [given[f"{role}_serial"] for role in ROLES]
+    if len(set(serials)) < len(ROLES):
+        raise RuntimeError(
+            "three cameras need three serial numbers, or they are mixed up: left_serial:=... right_serial:=... "
+            "wrist_serial:=... (or cameras:=none where their drivers run already)"
+        )
+    drivers: list[LaunchDescriptionEntity] = []
+    topics = []
+    for role, serial in zip(ROLES, serials, strict=True):
+        if given["cameras"] == "zed":
+            model = given["wrist_model" if role == "wrist" else "side_model"]
+            names = {"camera_name": f"zed_{role}", "camera_model": model, "serial_number": serial}
+            drivers.append(_include("zed_wrapper", "zed_camera.launch.py", {**names, "publish_tf": "false"}))
+            topics += [f"/zed_{role}/zed_node/left/color/rect/{kind}" for kind in ("image", "camera_info")]
+        else:
+            # A serial number of digits alone would become an integer parameter without its underscore.
+            names = {"camera_namespace": "realsense", "camera_name": role, "serial_no": f"_{serial}"}
+            drivers.append(_include("realsense2_camera", "rs_launch.py", {**names, "enable_depth": "false"}))
+            topics += [f"/realsense/{role}/color/{kind}" for kind in ("image_raw", "camera_info")]
+    if given["cameras"] == "realsense":
+        settings["cameras"] = [f"{role}=/realsense/{role}/color/image_raw" for role in ROLES]
+    return drivers, topics
+
+
+def _text(value: str) -> ParameterValue:
+    """A parameter that stays text, whatever it looks like ("5", "no")."""
+    return ParameterValue(value, value_type=str)
+
+
+def _include(package: str, file: str, arguments: dict[str, object]) -> IncludeLaunchDescription:
+    path = PathJoinSubstitution([FindPackageShare(package), "launch", file])
+    return IncludeLaunchDescription(AnyLaunchDescriptionSource(path), launch_arguments=arguments.items())
+
+
+def _trial_folder(given: dict[str, str]) -> Path:
+    """A new folder per trial, named by time and operator."""
+    who = "".join(letter if letter.isalnum() else "_" for letter in given["operator"])
+    return Path(given["bag_dir"]).expanduser() / "_".join(filter(None, [time.strftime("%Y%m%d_%H%M%S"), who]))
