@@ -131,14 +131,16 @@ class Ranker:
 
 
 def imagined_rewards(judged: Judgement, config: PlannerConfig) -> dict[str, Tensor]:
-    """Rewards ``(K,)`` of the same imagined futures: the planner's own, without E[V], without doubt, with neither."""
+    """Rewards ``(K,)`` of the same imagined futures: the planner's own, and without one or another part of it."""
     evidence, no_value = judged.evidence, replace(config, progress=0.0)
     sure = replace(evidence, h=torch.zeros_like(evidence.h))
+    fixed = replace(evidence, view_weights=evidence.view_weights * (evidence.view_weights == 1))
     return {
         "planner": judged.reward,
         "without_value": evidence.reward(evidence.scores(no_value), no_value),
         "without_uncertainty": sure.reward(sure.scores(config), config),
-        "without_both": sure.reward(sure.scores(no_value), no_value),
+        "without_wrist": fixed.reward(fixed.scores(config), config),
+        "without_value_and_uncertainty": sure.reward(sure.scores(no_value), no_value),
     }
 
 
