@@ -91,7 +91,7 @@ class _Evaluation:
             "skipped": data.skipped,
             "unfamiliar": sorted(self.ood),
             "planner_steps": self.options.planner_steps,
-            "lpips": None if self.options.lpips else "no folder with its weights was given",
+            "lpips": "measured" if self.options.lpips else "not measured: no folder with its weights was given",
         }
 
     @cached_property
