@@ -18,7 +18,7 @@ from robot_bridge.config import BridgeConfig
 from robot_bridge.events import Event, event, guarded_fields, plan_fields
 from robot_bridge.gripper import GripperSwitch
 from robot_bridge.guard.command import Tracking
-from robot_bridge.guard.observation import JointAge
+from robot_bridge.guard.observation import JointAge, ObservationGuard
 from robot_bridge.guard.plan import Expected, PlanGuard, Proposal
 from robot_bridge.guard.reasons import Finding, Reason
 from robot_bridge.guard.stop import LatchedStop
@@ -27,6 +27,9 @@ from robot_bridge.synchroniser import JointSample
 
 CLOCK_SET_BACK = 0.5
 """Seconds by which the robot's clock must jump back to count as set back."""
+
+STANDSTILL = 0.05
+"""Measured joint speed below which the arm counts as standing still, rad/s."""
 
 SETTLED = 0.4
 """Seconds at rest after which the measured arm should be where it was commanded."""
@@ -88,6 +91,7 @@ class Executor:
         self._keep_plan = keep_plan
         self._asker = Asker(config, link, senser, tell, self._reject)
         self._joint_age = JointAge(config)
+        self._observation = ObservationGuard(config)
         self._tracking = Tracking(config, self.motion.path_guard.ik.kinematics.franka)
         self._plan_guard: PlanGuard | None = None
         self._hold_reason = Reason.NO_PLAN
@@ -124,9 +128,26 @@ class Executor:
         """Brake, hold, and stay so until `rearm`. Takes effect at the next tick."""
         self.stop_latch.trip(finding)
 
-    def rearm(self) -> bool:
-        """Allow motion again after a stop; returns False where there was none."""
-        return self.stop_latch.rearm()
+    def rearm(self) -> Finding | None:
+        """Allow motion again after a stop, or say why not: the arm must be at rest and the senses fresh.
+
+        No plan from before the stop is followed: they are dropped when the stop takes effect.
+        """
+        if self.stop_latch.finding is None:
+            return Finding(Reason.NOT_STOPPED, "there is nothing to re-arm")
+        finding = self._unfit_to_rearm(self._last_tick)
+        if finding is None:
+            self.stop_latch.rearm()
+        return finding
+
+    def _unfit_to_rearm(self, now: float) -> Finding | None:
+        joints = self.senser.joints()
+        moving = joints is not None and float(np.abs(joints.velocities).max()) > STANDSTILL
+        if self.state is not State.STOPPED or self.motion.moving(now) or moving:
+            return Finding(Reason.NOT_AT_REST, "wait until the arm stands still, then re-arm")
+        layers = self._observation.layers if self.link.spec is not None else (self._joint_age,)
+        senses = self.senser.senses(now)
+        return next((finding for layer in layers if (finding := layer.check(senses))), None)
 
     def tick(self, now: float) -> list[Command]:
         """One control period.

@@ -305,8 +305,9 @@ class BridgeNode:
         return response
 
     def _rearm_called(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        response.success = self.executor.rearm()
-        response.message = "re-armed" if response.success else "was not stopped"
+        finding = self.executor.rearm()
+        response.success = finding is None
+        response.message = f"not re-armed ({finding.reason}): {finding.detail}" if finding else "re-armed"
         return response
 
 

@@ -160,9 +160,31 @@ def test_a_stop_is_latched_until_rearmed():
     plans = cell.executor.plans
     cell.run(3.0)
     assert cell.executor.plans == plans
-    assert cell.executor.rearm()
+    assert cell.executor.rearm() is None
     cell.run_until(lambda: cell.executor.plans > plans)
     assert cell.names()[-2:] != ["stop"]
+
+
+def test_rearming_waits_for_rest_and_fresh_senses_and_follows_no_old_plan():
+    cell = FakeCell(sway(), latency=0.3)
+    cell.run_until(lambda: cell.speed() > 0.1)
+    assert cell.executor.rearm().reason is Reason.NOT_STOPPED
+    cell.executor.stop(Finding(Reason.STOPPED, "operator"))
+    assert cell.executor.rearm().reason is Reason.NOT_AT_REST, "the stop has not even taken effect"
+    cell.step()
+    assert cell.executor.rearm().reason is Reason.NOT_AT_REST
+    cell.run(1.0)
+    assert not cell.link.waiting, "what was asked before the stop is not wanted any more"
+    for field, value, reason in (("joint_age", 1.0, Reason.JOINTS_STALE), ("camera_age", 2.0, Reason.CAMERA_STALE)):
+        good = getattr(cell.senser, field)
+        setattr(cell.senser, field, value)
+        assert cell.executor.rearm().reason is reason
+        assert cell.executor.stopped
+        setattr(cell.senser, field, good)
+    before = len(cell.link.requests)
+    assert cell.executor.rearm() is None
+    cell.run_until(lambda: cell.speed() > 0.1)
+    assert len(cell.link.requests) > before
 
 
 def test_no_instruction_no_motion_and_a_new_one_starts_afresh():

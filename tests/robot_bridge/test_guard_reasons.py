@@ -1,0 +1,22 @@
+"""Reason codes: each has a meaning, and the page about the bridge lists what the code says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from robot_bridge.guard.reasons import Reason, reasons_table
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "bridge.md"
+
+
+def test_every_code_says_what_it_means():
+    assert len({reason.value for reason in Reason}) == len({reason.meaning for reason in Reason}) == len(Reason)
+    assert str(Reason.CAMERA_STALE) == Reason.CAMERA_STALE.value == "camera_stale"
+    assert Reason("camera_stale") is Reason.CAMERA_STALE
+
+
+def test_the_page_lists_every_code():
+    assert reasons_table() in PAGE.read_text(encoding="utf-8"), (
+        "docs/bridge.md is out of date: replace its table of codes by what "
+        "`python -c 'from robot_bridge.guard.reasons import reasons_table; print(reasons_table())'` prints"
+    )
