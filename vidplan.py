@@ -17,6 +17,8 @@ SUBCOMMANDS = {
     "train": ("models.training.cli", "Train the models of a bundle from recorded episodes"),
     "evaluate": ("planner_server.evaluation.cli", "Measure a bundle: video, control, uncertainty, rewards, ranking"),
     "bundle": ("models.bundle_cli", "Explain a bundle: its models, shapes, cameras and hashes"),
+    "keys": ("plan_protocol.keys_cli", "Make keys, so that server and robots may talk over a network"),
+    "status": ("plan_protocol.status_cli", "Ask a planner server how it is"),
     "doctor": ("robot_bridge.doctor", "Check this machine: what works, what is missing, what to install"),
 }
 
