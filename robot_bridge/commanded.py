@@ -129,7 +129,7 @@ class CommandedMotion:
         q, v = self.schedule.state(begin)
         while True:
             motion = follow(begin, q, v, path.targets, self.limits)
-            bad = self.path_guard.collision.first_objection(motion, self.limits) if len(path.targets) else None
+            bad = self.path_guard.first_objection(motion) if len(path.targets) else None
             if bad is None:
                 return path, motion
             node, finding = bad

@@ -1,7 +1,7 @@
 """The arm must not touch itself, the table, or a box that is to stay free.
 
-Judged where the arm is told to be: at each target of inverse kinematics, at each node of the joints' motion, and where
-braking from that node would end. An arm that stands too near something may move away from it, not closer.
+Judged at each target of inverse kinematics, and again at the nodes of the joints' motion. An arm that stands too near
+something may move away from it, not closer.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ import numpy as np
 
 from robot_bridge.config import BridgeConfig
 from robot_bridge.guard.reasons import Finding, Reason
-from robot_bridge.limits import JointLimits
-from robot_bridge.trajectory import Schedule, brake
 from robot_model.collision import ArmCollision, Margins
 from robot_model.ik import IkResult
 from robot_model.kinematics import ArmKinematics
@@ -56,18 +54,3 @@ class Collision:
         distance = (left[worst] - overshoot + self.model.pairs.margins[worst]) * 1e3
         keep = self.model.pairs.margins[worst] * 1e3
         return Finding(reason, f"{first} would be {distance:.0f} mm from {second} (at least {keep:.0f} mm are kept)")
-
-    def first_objection(self, motion: Schedule, limits: JointLimits) -> tuple[int, Finding] | None:
-        """The first node of a motion that the arm should not go to, and why; None where all are fine.
-
-        A node counts as bad as well where braking from it would end too near something: any node may become the last
-        one that arrives.
-        """
-        start = motion.positions[0]
-        for k in range(1, len(motion.times)):
-            tail = brake(motion.times[k], motion.positions[k], motion.velocities[k], limits).positions
-            for q in (motion.positions[k], tail[len(tail) // 2], tail[-1]):
-                finding = self.objection(q, start, OVERSHOOT)
-                if finding:
-                    return k, finding
-        return None

@@ -13,9 +13,11 @@ import numpy as np
 
 from robot_bridge.chunk import PoseCurve
 from robot_bridge.config import BridgeConfig
-from robot_bridge.guard.collision import Collision
+from robot_bridge.guard.collision import OVERSHOOT, Collision
 from robot_bridge.guard.reasons import Finding, Reason
+from robot_bridge.guard.workspace import FlangeBox
 from robot_bridge.limits import JointLimits
+from robot_bridge.trajectory import Schedule, brake
 from robot_model.conventions import pose_to_matrix
 from robot_model.franka import Franka
 from robot_model.ik import IkResult, InverseKinematics
@@ -120,6 +122,7 @@ class PathGuard:
         self.ik = ik
         self.limits = limits
         self.conditioning = Conditioning(config)
+        self.box = FlangeBox(config, ik.kinematics)
         self.collision = Collision(config, ik.kinematics)
         self.layers: tuple[PathLayer, ...] = (
             Residual(config),
@@ -128,6 +131,20 @@ class PathGuard:
             self.collision,
         )
         self.max_step = arm.velocity * limits.period
+
+    def first_objection(self, motion: Schedule) -> tuple[int, Finding] | None:
+        """The first node of a motion that the arm should not go to, and why; None where all are fine.
+
+        A node counts as bad as well where braking from it would lead somewhere bad: any may be the last that arrives.
+        """
+        start = motion.positions[0]
+        for k in range(1, len(motion.times)):
+            tail = brake(motion.times[k], motion.positions[k], motion.velocities[k], self.limits).positions
+            for q in (motion.positions[k], tail[len(tail) // 2], tail[-1]):
+                finding = self.box.objection(q, start) or self.collision.objection(q, start, OVERSHOOT)
+                if finding:
+                    return k, finding
+        return None
 
     def walk(self, curve: PoseCurve, time: float, q: np.ndarray) -> JointPath:
         """Joint targets from a state along a path until its end.

@@ -11,12 +11,16 @@ from plan_protocol.messages import PlannerSpec
 from robot_bridge.config import BridgeConfig
 from robot_bridge.guard.reasons import Finding, Reason
 from robot_model.conventions import interpolate_pose, pose_distance
+from robot_model.kinematics import ArmKinematics
 
 if TYPE_CHECKING:
     from robot_bridge.guard.plan import Proposal
 
 SLIVER = 1e-6
 """Excess below this is rounding and not worth a note."""
+
+CORNER = 0.01
+"""Metres outside the box that a path may swing between two waypoints inside it."""
 
 
 class Workspace:
@@ -43,6 +47,25 @@ class Workspace:
 
     def _outside(self, poses: np.ndarray) -> np.ndarray:
         return np.maximum(self.lower - poses[:, :3], poses[:, :3] - self.upper).max(axis=1).clip(min=0.0)
+
+
+class FlangeBox:
+    """The flange of the commanded arm stays in the bridge's box, between the waypoints and while braking too."""
+
+    def __init__(self, config: BridgeConfig, kinematics: ArmKinematics) -> None:
+        self.lower, self.upper = np.array(config.workspace_lower), np.array(config.workspace_upper)
+        self.kinematics = kinematics
+
+    def objection(self, q: np.ndarray, before: np.ndarray) -> Finding | None:
+        """Whether joints ``q`` lead outside, and further than ``before`` was, both ``(7,)`` rad."""
+        beyond = self._beyond(q)
+        if beyond <= CORNER or beyond <= self._beyond(before) + SLIVER:
+            return None
+        return Finding(Reason.WORKSPACE, f"the flange would be {beyond * 1e3:.0f} mm outside the workspace box")
+
+    def _beyond(self, q: np.ndarray) -> float:
+        flange = self.kinematics.forward(q)[:3, 3]
+        return float(np.maximum(self.lower - flange, flange - self.upper).max())
 
 
 class StepLimit:

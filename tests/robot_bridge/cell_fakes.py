@@ -79,11 +79,15 @@ class FakeArm:
 
     joints: np.ndarray
     message: SentMotion | None = None
+    held: np.ndarray | None = None
+    """Where something holds it, whatever it is told."""
 
     def receive(self, message: SentMotion) -> None:
         self.message = message
 
     def state(self, time: float) -> tuple[np.ndarray, np.ndarray]:
+        if self.held is not None:
+            return self.held, np.zeros(7)
         if self.message is None:
             return self.joints, np.zeros(7)
         return self.message.state(time)
