@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from command_lines import assert_command_exists
 from launch_standin import LAUNCH, Started, describe
+from launch_tables import REQUIRED, table
 
 from robot_bridge.config import BridgeConfig
 from robot_model import ros_names
 
 ROOT = Path(__file__).resolve().parents[2]
-SERIALS = {"left_serial": "11", "right_serial": "22", "wrist_serial": "33"}
 ARGUMENTS = {
     "real_trial": {
         *("robot_ip", "namespace", "server", "cameras", "params_file", "dry_run", "record", "bag_dir", "operator"),
@@ -22,7 +22,6 @@ ARGUMENTS = {
     "replay": {"bag", "robot", "server", "params_file", "instruction", "record"},
     "planner": {"bundle", "address", "device"},
 }
-REQUIRED = {"real_trial": SERIALS, "replay": {"bag": "trials/a/bag"}, "sim_trial": {}, "planner": {}}
 
 
 def launch(name: str, **arguments: str) -> Started:
@@ -44,6 +43,11 @@ def test_arguments_explain_themselves(name: str) -> None:
     assert ARGUMENTS[name] <= set(started.declared)
     for argument in started.declared.values():
         assert argument.description, argument.name
+
+
+@pytest.mark.parametrize("name", sorted(ARGUMENTS))
+def test_arguments_are_documented(name: str) -> None:
+    assert table(name) in (ROOT / "docs" / "ros2.md").read_text(), f"docs/ros2.md needs this table:\n{table(name)}"
 
 
 @pytest.mark.parametrize("name", sorted(ARGUMENTS))
