@@ -16,9 +16,8 @@ REQUIRED = {
 def table(name: str) -> str:
     """Markdown: argument, default, what it is."""
     rows = ["| argument | default | |", "|---|---|---|"]
-    own = describe(
-        LAUNCH / f"{name}.launch.py", **REQUIRED[name], **({"planner": "false"} if name == "sim_trial" else {})
-    )
+    alone = {"planner": "false"} if name == "sim_trial" else {}  # without what it includes
+    own = describe(LAUNCH / f"{name}.launch.py", **REQUIRED[name], **alone)
     for argument in own.declared.values():
         default = "required"
         if argument.default_value is not None:
