@@ -31,6 +31,8 @@ COMMON = (
     "server",
     "robot",
     "robot_id",
+    "backend",
+    "gripper",
     "cameras",
     "use_sim_time",
     "dry_run",
@@ -60,7 +62,10 @@ def parser() -> argparse.ArgumentParser:
             text += f" (default {_shown(default)}, {item.metadata['low']:g} .. {item.metadata['high']:g})"
         elif isinstance(default, str) and default:
             text += f" (default {default})"
-        if isinstance(default, bool):
+        choices = item.metadata.get("choices")
+        if choices:
+            group.add_argument(option, dest=item.name, choices=choices, metavar="NAME", help=text)
+        elif isinstance(default, bool):
             group.add_argument(option, dest=item.name, action="store_true", help=text)
         elif isinstance(default, tuple) and isinstance(default[0], str):
             group.add_argument(option, dest=item.name, nargs="+", metavar="ROLE=TOPIC", help=text)

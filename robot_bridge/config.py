@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from robot_bridge.backends.names import ARMS, GRIPPERS
 from robot_bridge.errors import ConfigError
 from robot_model.conventions import CONTROL_PERIOD
 from robot_model.errors import UnknownRobotError
@@ -21,6 +22,10 @@ from robot_model.shapes import KeepOut
 
 def _text(default: str, help: str) -> Any:
     return field(default=default, metadata={"help": help})
+
+
+def _choice(default: str, choices: Mapping[str, str], help: str) -> Any:
+    return field(default=default, metadata={"help": f"{help}: {', '.join(choices)}", "choices": tuple(choices)})
 
 
 def _flag(help: str) -> Any:
@@ -52,8 +57,12 @@ class BridgeConfig:
         metadata={"help": "camera topics as ROLE=TOPIC; a topic that ends in /compressed carries CompressedImage"},
     )
     joint_topic: str = _text(JOINT_STATES, "topic of the joint states (arm, and the gripper's knuckle)")
-    arm_command_topic: str = _text("", "topic for joint trajectories; empty: /ROBOT_arm_controller/joint_trajectory")
+    backend: str = _choice("joint_trajectory", ARMS, "way to the arm")
+    gripper: str = _choice("robotiq_forward", GRIPPERS, "way to the gripper")
+    arm_command_topic: str = _text("", "topic or action for the arm; empty: the stock controller's for this backend")
     gripper_command_topic: str = _text(GRIPPER_COMMANDS, "topic for the gripper's knuckle angle")
+    gripper_action: str = _text("", "action of the gripper, for the Franka Hand its prefix; empty: the driver's own")
+    nuc: str = _text("tcp://172.16.0.3:4242", "address of the DROID NUC")
     use_sim_time: bool = _flag("take the time from /clock (simulation, bags)")
     dry_run: bool = _flag("compute, guard and record every command, send none")
     record: str = _text("", "directory for the run's record; empty: keep none")
@@ -64,6 +73,7 @@ class BridgeConfig:
     )
 
     control_rate: float = _number(round(1 / CONTROL_PERIOD, 9), 5.0, 100.0, "commands per second")
+    command_rate: float = _number(200.0, 100.0, 1000.0, "positions per second of the backend forward_position")
     window: float = _number(0.2, 0.1, 0.5, "seconds of motion sent ahead; its braking tail comes on top")
     stop_time: float = _number(0.2, 0.05, 0.5, "seconds in which the arm can always be stopped; bounds its speed")
     latency_margin: float = _number(
@@ -121,6 +131,8 @@ class BridgeConfig:
             object.__setattr__(
                 self, item.name, _checked(item.name, getattr(self, item.name), item.default, item.metadata)
             )
+        if self.backend == "dry_run":
+            object.__setattr__(self, "dry_run", True)
         try:
             franka(self.robot)
         except UnknownRobotError as error:
@@ -168,13 +180,19 @@ class BridgeConfig:
 
     @property
     def arm_topic(self) -> str:
-        """Topic of the joint trajectories."""
-        return self.arm_command_topic or arm_topic(self.robot)
+        """Topic or action of the arm's commands."""
+        if self.arm_command_topic:
+            return self.arm_command_topic
+        if self.backend == "follow_joint_trajectory":
+            return f"/{self.robot}_arm_controller/follow_joint_trajectory"
+        if self.backend == "forward_position":
+            return f"/{self.robot}_forward_position_controller/commands"
+        return arm_topic(self.robot)
 
     @property
     def gripper_shape(self) -> str:
         """Which gripper's shape is kept clear of things, see `robot_model.shapes`."""
-        return "robotiq"
+        return "franka_hand" if self.gripper == "franka_hand" else "robotiq"
 
     @property
     def control_period(self) -> float:
@@ -188,6 +206,10 @@ class BridgeConfig:
             raise ConfigError("condition_slow", f"must be below condition_stop ({self.condition_stop:g})")
         if self.gripper_open_below >= self.gripper_close_above:
             raise ConfigError("gripper_open_below", f"must be below gripper_close_above ({self.gripper_close_above:g})")
+        if (self.gripper == "droid_nuc") != (self.backend == "droid_nuc") and self.gripper != "none":
+            raise ConfigError("gripper", "droid_nuc goes with the backend droid_nuc, and that with no other gripper")
+        if self.backend == "sim" and not self.use_sim_time:
+            raise ConfigError("backend", "sim runs on simulated time only: add --use-sim-time")
         if self.stop_time < 2 * self.control_period:
             raise ConfigError("stop_time", f"must hold two control periods of {self.control_period:.3f} s")
 
@@ -212,6 +234,8 @@ def _checked(name: str, value: Any, default: Any, metadata: Mapping[str, Any]) -
             raise ConfigError(
                 name, f"must be {'true or false' if isinstance(default, bool) else 'text'}, got {value!r}"
             )
+        if value not in metadata.get("choices", (value,)):
+            raise ConfigError(name, f"'{value}' is not one of: {', '.join(metadata['choices'])}")
         return value
     if isinstance(default, tuple):
         if isinstance(value, str) or not hasattr(value, "__iter__"):

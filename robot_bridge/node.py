@@ -26,11 +26,11 @@ from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CompressedImage, Image, JointState
-from std_msgs.msg import Float64MultiArray, String
+from std_msgs.msg import String
 from std_srvs.srv import Trigger
-from trajectory_msgs.msg import JointTrajectory
 
 from plan_protocol.messages import Observation, Plan
+from robot_bridge.backends.choose import choose
 from robot_bridge.commanded import Command
 from robot_bridge.config import BridgeConfig
 from robot_bridge.errors import ConfigError, ImageError
@@ -43,7 +43,7 @@ from robot_bridge.parameters import declare
 from robot_bridge.perception import Perception
 from robot_bridge.planner_link import PlannerLink
 from robot_bridge.recording import RunRecorder
-from robot_bridge.ros_messages import gripper_message, seconds, trajectory_message
+from robot_bridge.ros_messages import seconds
 from robot_model.franka import franka
 from robot_model.ros_names import INSTRUCTION, STATUS
 
@@ -139,11 +139,7 @@ class BridgeNode:
         control.create_service(Trigger, STOP_SERVICE, self._stop_called)
         control.create_service(Trigger, REARM_SERVICE, self._rearm_called)
         self._status = control.create_publisher(String, STATUS, STATUS_QOS)
-        # In a dry run there is nothing that could send a command.
-        self._arm = None if config.dry_run else control.create_publisher(JointTrajectory, config.arm_topic, 1)
-        self._gripper = (
-            None if config.dry_run else control.create_publisher(Float64MultiArray, config.gripper_command_topic, 1)
-        )
+        self._arm, self._gripper = choose(config, control, self._clock)
         # A player of recordings stops its clock while a plan is being made, so a dry run ticks by the wall clock.
         clock = Clock(clock_type=ClockType.STEADY_TIME) if config.dry_run else None
         control.create_timer(config.control_period, self._tick, clock=clock)
@@ -155,8 +151,10 @@ class BridgeNode:
 
         Raises:
             ProtocolError: The server address cannot be used.
+            BackendError: The robot cannot be reached.
         """
         self.link.start()
+        self._arm.start(self.perception.add_joints)
         for node in (self._sensors, self._control):
             executor = SingleThreadedExecutor(context=self._context)
             executor.add_node(node)
@@ -182,6 +180,8 @@ class BridgeNode:
             executor.shutdown(timeout_sec=1.0)
         for thread in self._threads:
             thread.join(timeout=2.0)
+        self._arm.close()
+        self._gripper.close()
         summary = self.summary()
         self._publish(event("finished", self._now, **summary))
         self.link.close()
@@ -242,7 +242,7 @@ class BridgeNode:
     # --- control thread -------------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
-        self._now = now = self._control.get_clock().now().nanoseconds * 1e-9
+        self._now = now = self._clock()
         if now <= 0.0:  # simulated time has not begun
             return
         if self._began is None:
@@ -255,6 +255,10 @@ class BridgeNode:
         while self._events_waiting:
             self._publish(self._events_waiting.pop(0))
         try:
+            trouble = self._arm.trouble() or self._gripper.trouble()
+            if trouble:
+                self.executor.rejected[trouble.reason.value] += 1
+                self.executor.stop(trouble)
             for command in self.executor.tick(now):
                 self._send(command)
         except Exception as error:
@@ -264,17 +268,19 @@ class BridgeNode:
         if self.config.duration and now - self._began >= self.config.duration:
             self.done.set()
 
+    def _clock(self) -> float:
+        return self._control.get_clock().now().nanoseconds * 1e-9
+
     def _watch_planner(self) -> None:
         if self.link.lost:
             self._tick()
 
     def _send(self, command: Command) -> None:
-        sent = False
-        if self._arm is not None and command.trajectory is not None:
-            self._arm.publish(trajectory_message(command.trajectory, self._joint_names))
-            sent = True
-        if self._gripper is not None and command.gripper is not None:
-            self._gripper.publish(gripper_message(command.gripper))
+        sent = command.trajectory is not None and not self.config.dry_run
+        if command.trajectory is not None:
+            self._arm.send(command.trajectory)
+        if command.gripper is not None:
+            self._gripper.send(command.gripper)
         if self._recorder:
             self._recorder.command(command, sent)
 

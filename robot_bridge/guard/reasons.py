@@ -15,7 +15,7 @@ class Reason(str, Enum):
 
     meaning: str
 
-    def __new__(cls, code: str, meaning: str) -> Reason:
+    def __new__(cls, code: str, meaning: str = "") -> Reason:
         """A code that is its own text."""
         reason = str.__new__(cls, code)
         reason._value_ = code
