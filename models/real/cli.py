@@ -95,7 +95,7 @@ def _pixels(options: argparse.Namespace) -> dict[str, Any]:
     trained = train(WorldModelStage(data), _loop(options, rate=3e-4, share=1 - AUTOENCODER_SHARE), options.out)
     return {
         "data": {name: split.summary() for name, split in splits.items()},
-        "init": bundle.config.name,
+        "init": f"{bundle.config.name} ({bundle.hash[:12]})",
         "reconstruction_psnr": reconstruction,
         "before": before,
         "new autoencoder only": halfway,
@@ -136,10 +136,10 @@ def _table(kind: str, report: dict[str, Any]) -> str:
     if kind == "pixels":
         rows |= {
             "psnr": "PSNR, dB",
-            "repeat_psnr": "repeating the frame",
-            "bound_psnr": "autoencoder alone",
+            "repeat_psnr": "PSNR of repeating the frame",
+            "bound_psnr": "PSNR of the autoencoder alone",
             "psnr_changed": "PSNR on changed pixels, dB",
-            "repeat_psnr_changed": "repeating the frame",
+            "repeat_psnr_changed": "the same of repeating the frame",
         }
     columns = ("history blend", "before", "new autoencoder only", "after", "after, training clips")
     return as_table({name: report.get(name) for name in columns}, rows)

@@ -42,6 +42,7 @@ class PixelData:
         """
         config = bundle.config
         self.bundle, self.cache = bundle, cache
+        self._clips: dict[tuple[str, str], ObservedClips] = {}
         shortest = 1 - min(config.history_offsets) + config.horizon
         self.training, self.held_out = (
             Dataset(
@@ -56,11 +57,18 @@ class PixelData:
         digest = hashlib.sha256()
         for value in autoencoder.state_dict().values():
             digest.update(value.numpy().tobytes())
-        folder = self.cache / f"latents-{digest.hexdigest()[:12]}"
-        cache_latents(autoencoder, digest.hexdigest(), split, folder)
-        spans = [(cached.start, cached.length) for cached in split.episodes]
-        latents = open_latents(autoencoder, split, folder)
-        return ObservedClips(spans, split.per_frame("poses"), latents, config.history_offsets, config.horizon)
+        key = (digest.hexdigest(), split.split)
+        if key not in self._clips:
+            folder = self.cache / f"latents-{key[0][:12]}"
+            cache_latents(autoencoder, key[0], split, folder)
+            self._clips[key] = ObservedClips(
+                [(cached.start, cached.length) for cached in split.episodes],
+                split.per_frame("poses"),
+                open_latents(autoencoder, split, folder),
+                config.history_offsets,
+                config.horizon,
+            )
+        return self._clips[key]
 
 
 class AutoencoderStage:

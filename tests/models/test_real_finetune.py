@@ -79,5 +79,5 @@ def test_lerobot_episodes_train_the_pixel_path(bundle_path: Path, tmp_path: Path
     arguments = ["pixels", "--data", str(root), "--out", str(tmp_path / "out"), "--init", str(bundle_path)]
     assert cli.main([*arguments, "--steps", "1", "--batch", "2", "--threads", "1"]) == 0
     table = capsys.readouterr().out
-    assert "autoencoder alone" in table
+    assert "PSNR of the autoencoder alone" in table
     assert "with swapped actions" not in table  # one held-out episode has no other to swap with
