@@ -87,9 +87,16 @@ class Autoencoder(nn.Module):
         """Images ``(N, 3, H, W)``, about [0, 1], of latents ``(N, channels, H/4, W/4)``."""
         return self.decoder(latents).float() * 0.5 + 0.5
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Reconstruction of images ``(N, 3, H, W)`` in [0, 1]; noisy latents while training."""
+    def forward(self, images: Tensor, places: Tensor | None = None) -> Tensor:
+        """Reconstruction of images ``(N, 3, H, W)`` in [0, 1]; noisy latents while training.
+
+        Args:
+            images: What to encode.
+            places: ``(N, 2, 3)`` affine maps (see `warp`) that move the latents before they are decoded.
+        """
         latents = self.encode_view(images)
+        if places is not None:
+            latents = warp(latents, places)
         if self.training:
             latents = latents + self.config.noise * torch.randn_like(latents)
         return self.decode_view(latents)
@@ -108,6 +115,12 @@ class Autoencoder(nn.Module):
         pixels = self.decode_view(functional.pixel_shuffle(split_views(latents, views).flatten(0, 2), FOLD))
         shape = (*latents.shape[:2], views)
         return (pixels.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).unflatten(0, shape)
+
+
+def warp(maps: Tensor, places: Tensor) -> Tensor:
+    """Move maps ``(N, K, h, w)`` by affine maps ``(N, 2, 3)`` of normalised coordinates (output -> input)."""
+    grid = functional.affine_grid(places, list(maps.shape), align_corners=False)
+    return functional.grid_sample(maps, grid, padding_mode="border", align_corners=False)
 
 
 def stack_views(latents: Tensor) -> Tensor:

@@ -7,17 +7,20 @@ wrap at +-pi (DROID's reset posture sits on it) cannot be felt. All of it is dif
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor, nn
 
+from models.advection import Advection
 from models.cameras import Camera, ToolHeatMaps
 from models.errors import ShapeError
 from robot_model.conventions import PINCH_OFFSET
 
 POSE_FEATURES = 19
 """Per pose: translation 3, rotation 6, gripper 1, tool point 3, absolute rotation 6."""
+FINGER_GAP = 0.085
+"""Metres between the fingertips of an open 2F-85."""
 METRES = 10.0
 """Scale of translations: one unit is 10 cm."""
 TABLE_CENTRE = (0.49, 0.0, 0.15)
@@ -34,6 +37,8 @@ class Condition:
         actions: ``(B, H, 7)`` commanded poses.
         features: ``(B, T + H, 19)`` one vector per pose, history first.
         maps: ``(B, 1 + H, 2, V*h, w)`` tool heat maps of the newest measured pose and of each commanded one.
+        hand: ``(B, 1 + H, 2, V*h, w)`` heat maps of the fingertips and of the flange, same poses.
+        advected: ``(B, H, C, V*h, w)`` the newest frame advected to each commanded pose, less that frame.
     """
 
     history: Tensor
@@ -41,6 +46,8 @@ class Condition:
     actions: Tensor
     features: Tensor
     maps: Tensor
+    hand: Tensor
+    advected: Tensor
 
     def rows(self, rows: slice) -> Condition:
         """The conditions of some rows of the batch."""
@@ -48,7 +55,22 @@ class Condition:
 
     def with_history(self, history: Tensor) -> Condition:
         """The same conditions with other history latents, e.g. noised ones."""
-        return Condition(history, self.history_poses, self.actions, self.features, self.maps)
+        return replace(self, history=history)
+
+    def without_actions(self, rows: Tensor) -> Condition:
+        """The same conditions with nothing told of the poses in the given rows ``(B,)`` bool (guidance)."""
+        told = ~rows
+
+        def keep(value: Tensor) -> Tensor:
+            return value * told.reshape(-1, *([1] * (value.ndim - 1)))
+
+        return replace(
+            self,
+            features=keep(self.features),
+            maps=keep(self.maps),
+            hand=keep(self.hand),
+            advected=keep(self.advected),
+        )
 
 
 def rotation_matrix(euler: Tensor) -> Tensor:
@@ -62,6 +84,13 @@ def rotation_matrix(euler: Tensor) -> Tensor:
     return torch.stack(rows, -2)
 
 
+def pose_matrix(poses: Tensor) -> Tensor:
+    """Transforms ``(..., 4, 4)`` flange -> base of poses ``(..., 7)``."""
+    last = torch.eye(4, device=poses.device)[3].expand(*poses.shape[:-1], 1, 4)
+    upper = torch.cat([rotation_matrix(poses[..., 3:6]), poses[..., :3, None]], dim=-1)
+    return torch.cat([upper, last], dim=-2)
+
+
 def six_dimensional(rotation: Tensor) -> Tensor:
     """The first two columns of rotations ``(..., 3, 3)`` as ``(..., 6)`` (Zhou et al. 2019)."""
     return rotation[..., :, :2].transpose(-1, -2).flatten(-2)
@@ -71,13 +100,16 @@ class Conditioner(nn.Module):
     """Turns poses into a `Condition`. It has no weights; its cameras come from the bundle."""
 
     pinch_offset: Tensor
+    across_fingers: Tensor
     centre: Tensor
 
     def __init__(self, cameras: Sequence[Camera], image_size: tuple[int, int], latent_size: tuple[int, int]) -> None:
         super().__init__()
         self.heat_maps = ToolHeatMaps(cameras, image_size, latent_size)
-        offset = torch.tensor(PINCH_OFFSET[:3, 3].copy()).float()
-        self.register_buffer("pinch_offset", offset, persistent=False)
+        self.advection = Advection(cameras, image_size, latent_size)
+        pinch = torch.tensor(PINCH_OFFSET.copy()).float()
+        self.register_buffer("pinch_offset", pinch[:3, 3], persistent=False)
+        self.register_buffer("across_fingers", pinch[:3, 1] * FINGER_GAP / 2, persistent=False)
         self.register_buffer("centre", torch.tensor(TABLE_CENTRE), persistent=False)
 
     def forward(self, history: Tensor, history_poses: Tensor, actions: Tensor) -> Condition:
@@ -100,7 +132,8 @@ class Conditioner(nn.Module):
             )
         count = history_poses.shape[1]
         poses = torch.cat([history_poses, actions], dim=1)
-        rotation = rotation_matrix(poses[..., 3:6])
+        flanges = pose_matrix(poses)
+        rotation = flanges[..., :3, :3]
         current = rotation[:, count - 1 : count]
         tool = poses[..., :3] + rotation @ self.pinch_offset
         identity = six_dimensional(torch.eye(3, device=poses.device))
@@ -114,6 +147,17 @@ class Conditioner(nn.Module):
             ],
             dim=-1,
         )
-        flange = torch.eye(4, device=poses.device).repeat(len(poses), 1, 1)
-        flange[:, :3, :3], flange[:, :3, 3] = current[:, 0], poses[:, count - 1, :3]
-        return Condition(history, history_poses, actions, features, self.heat_maps(tool[:, count - 1 :], flange))
+        flange, spread = flanges[:, count - 1], rotation @ self.across_fingers * (1 - poses[..., 6:])
+        now = slice(count - 1, None)
+        points = torch.stack([tool, tool + spread, tool - spread, poses[..., :3]], dim=2)[:, now]
+        spots = self.heat_maps(points.flatten(1, 2), flange).unflatten(1, (-1, 4))
+        advected = self.advection(history[:, -1], flange, flanges[:, count:], tool[:, count - 1], tool[:, count:])
+        return Condition(
+            history,
+            history_poses,
+            actions,
+            features,
+            spots[:, :, 0],
+            torch.stack([spots[:, :, 1, 0] + spots[:, :, 2, 0], spots[:, :, 3, 0]], dim=2),
+            advected - history[:, -1:],
+        )

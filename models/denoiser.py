@@ -48,6 +48,8 @@ class DenoiserConfig:
         widths: Channels at full and at half resolution.
         blocks: Residual blocks per stage.
         embedding: Width of the conditioning vector.
+        advected: Whether it is shown hand maps and advected latents, and may pass noise and advected latents on
+            (the shipped bundle was made before).
     """
 
     latent_channels: int = 48
@@ -58,6 +60,7 @@ class DenoiserConfig:
     widths: tuple[int, int] = (128, 256)
     blocks: int = 2
     embedding: int = 256
+    advected: bool = False
 
 
 class SecondTime(nn.Module):
@@ -93,7 +96,10 @@ class FramesAsChannelsUNet(nn.Module):
             nn.Linear(frames * POSE_FEATURES + TIME_WIDTH, width), nn.SiLU(), nn.Linear(width, width)
         )
         self.second_time = SecondTime(width)
+        outputs = config.horizon * config.latent_channels
         inputs = frames * config.latent_channels + 2 * (config.horizon + 1)
+        if config.advected:
+            inputs += outputs + 2 * (config.horizon + 1)
         self.input = nn.Conv2d(inputs, wide, 3, padding=1)
         self.position = nn.Parameter(torch.zeros(1, wide, config.rows, config.columns))
         self.down = nn.ModuleList([ResidualBlock(wide, wide, width) for _ in range(config.blocks)])
@@ -103,17 +109,18 @@ class FramesAsChannelsUNet(nn.Module):
         self.grow = nn.Conv2d(deep, wide, 1)
         widths = [2 * wide] + [wide] * (config.blocks - 1)
         self.up = nn.ModuleList([ResidualBlock(inner, wide, width) for inner in widths])
-        self.output = nn.Sequential(
-            nn.GroupNorm(GROUPS, wide),
-            nn.SiLU(),
-            zeroed(nn.Conv2d(wide, config.horizon * config.latent_channels, 3, padding=1)),
-        )
+        self.last = nn.Sequential(nn.GroupNorm(GROUPS, wide), nn.SiLU())
+        self.output = zeroed(nn.Conv2d(wide, outputs, 3, padding=1))
+        self.gates = zeroed(nn.Conv2d(wide, 2 * outputs, 1)) if config.advected else None
+        if not config.advected:
+            self.register_load_state_dict_pre_hook(_rename_output)
 
     def forward(self, noisy: Tensor, c_noise: Tensor, condition: Condition, distance: Tensor | None = None) -> Tensor:
         """See `Denoiser`."""
         current, earlier = condition.history[:, -1:], condition.history[:, :-1]
         stack = [noisy, current - earlier, current]
-        x = torch.cat([part.flatten(1, 2) for part in stack] + [condition.maps.flatten(1, 2)], dim=1)
+        stack += [condition.advected, condition.maps, condition.hand] if self.config.advected else [condition.maps]
+        x = torch.cat([part.flatten(1, 2) for part in stack], dim=1)
         embedding = self.embed(torch.cat([condition.features.flatten(1), sinusoids(c_noise, TIME_WIDTH)], dim=1))
         if distance is not None:
             embedding = embedding + self.second_time(distance)
@@ -130,4 +137,17 @@ class FramesAsChannelsUNet(nn.Module):
         x = torch.cat([x, skip], dim=1)
         for block in self.up:
             x = block(x, embedding)
-        return self.output(x).unflatten(1, (self.config.horizon, self.config.latent_channels))
+        x = self.last(x)
+        shape = (self.config.horizon, self.config.latent_channels)
+        if self.gates is None:
+            return self.output(x).unflatten(1, shape)
+        keep, take = (part.unflatten(1, shape) for part in self.gates(x).chunk(2, dim=1))
+        return self.output(x).unflatten(1, shape) + keep * noisy + take * condition.advected
+
+
+def _rename_output(module: nn.Module, weights: dict[str, Tensor], *_: object) -> None:
+    """The shipped bundle has norm and convolution of the output in one sequence."""
+    for name in [name for name in weights if name.startswith("output.0.")]:
+        weights[f"last.0.{name[9:]}"] = weights.pop(name)
+    for name in [name for name in weights if name.startswith("output.2.")]:
+        weights[f"output.{name[9:]}"] = weights.pop(name)

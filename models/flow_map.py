@@ -55,10 +55,28 @@ class FlowMap:
             x = self.jump(x, start.expand(len(x)), end.expand(len(x)), condition)
         return x
 
-    def sample_diffusion(self, noise: Tensor, condition: Condition, steps: int) -> Tensor:
-        """Euler integration of the instantaneous velocity: the diffusion model itself, for comparison."""
+    def sample_diffusion(
+        self, noise: Tensor, condition: Condition, steps: int, guidance: tuple[float, float] | None = None
+    ) -> Tensor:
+        """Euler integration of the instantaneous velocity: the diffusion model itself, for comparison.
+
+        Args:
+            noise: ``(B, H, C, V*h, w)``.
+            condition: History and actions.
+            steps: Euler steps.
+            guidance: Strength of classifier-free guidance at the first and at the last frame (1: none), as Ctrl-World's
+                sampler raises it over the frames; doubles the work of a step.
+        """
+        strength = None
+        if guidance is not None:
+            strength = torch.linspace(*guidance, noise.shape[1], device=noise.device)[None, :, None, None, None]
+            untold = condition.without_actions(torch.ones(len(noise), dtype=torch.bool, device=noise.device))
         times = torch.linspace(0.0, 1.0, steps + 1, device=noise.device)
         x = noise
         for start, end in pairwise(times):
-            x = x + (end - start) * self.velocity(x, start.expand(len(x)), None, condition)
+            velocity = self.velocity(x, start.expand(len(x)), None, condition)
+            if strength is not None:
+                other = self.velocity(x, start.expand(len(x)), None, untold)
+                velocity = other + strength * (velocity - other)
+            x = x + (end - start) * velocity
         return x

@@ -42,6 +42,35 @@ class JumpTimes:
         return s, share * s + (1 - share) * t, t
 
 
+@dataclass(frozen=True)
+class PsdDraws:
+    """The randomness of one minibatch of B rows; the first B - B // 3 keep the flow right, the others learn jumps.
+
+    Attributes:
+        noise: x_0, ``(B, ...)``.
+        now: ``(B - B // 3,)`` flow times.
+        jumps: s, u and t, each ``(B // 3,)``.
+    """
+
+    noise: Tensor
+    now: Tensor
+    jumps: tuple[Tensor, Tensor, Tensor]
+
+    @staticmethod
+    def sample(shape: torch.Size | tuple[int, ...], times: JumpTimes, generator: torch.Generator) -> PsdDraws:
+        """Draw for a minibatch of ``shape`` (B, ...)."""
+        rows = shape[0] - shape[0] // 3
+        noise = torch.randn(shape, generator=generator)
+        fresh = torch.rand(rows, generator=generator)
+        pure = torch.rand(rows, generator=generator) < times.start_share / 2
+        return PsdDraws(noise, fresh.where(~pure, 0.0), times.sample(shape[0] // 3, generator))
+
+    def map(self, part: Callable[[Tensor], Tensor]) -> PsdDraws:
+        """The same with ``part`` applied to every tensor, e.g. one process's rows."""
+        s, u, t = self.jumps
+        return PsdDraws(part(self.noise), part(self.now), (part(s), part(u), part(t)))
+
+
 @torch.no_grad()
 def teacher_velocity(velocity: Velocity, x: Tensor, s: Tensor, u: Tensor, t: Tensor) -> Tensor:
     """The one velocity that jumps where the two jumps s -> u -> t arrive: a mean weighted by their lengths.
@@ -55,25 +84,15 @@ def teacher_velocity(velocity: Velocity, x: Tensor, s: Tensor, u: Tensor, t: Ten
     return (1 - g) * first + g * second
 
 
-def psd_loss(
-    flow_map: FlowMap,
-    clean: Tensor,
-    condition: Condition,
-    times: JumpTimes,
-    generator: torch.Generator,
-) -> tuple[Tensor, Tensor]:
+def psd_loss(flow_map: FlowMap, clean: Tensor, condition: Condition, draws: PsdDraws) -> tuple[Tensor, Tensor]:
     """L_flow and L_distill of one minibatch ``clean`` (B, ...); B is split 2:1.
 
     Returns:
         Mean squared errors of the two parts: ||v_{t,t}(x_t) - (x_1 - x_0)||^2 and
         ||X_{s,t}(x_s) - sg(X_{u,t}(X_{s,u}(x_s)))||^2.
     """
-    flow_rows = len(clean) - len(clean) // 3
-    noise = torch.randn(clean.shape, generator=generator)
-    fresh = torch.rand(flow_rows, generator=generator)
-    pure = torch.rand(flow_rows, generator=generator) < times.start_share / 2
-    now = torch.where(pure, torch.zeros(()), fresh).clamp(max=flow_map.latest)
-    s, u, t = times.sample(len(clean) - flow_rows, generator)
+    noise, now, (s, u, t) = draws.noise, draws.now.clamp(max=flow_map.latest), draws.jumps
+    flow_rows = len(now)
 
     start = torch.cat([now, s])
     x = per_row(start, clean) * clean + per_row(1 - start, clean) * noise

@@ -90,8 +90,11 @@ class VideoModel(nn.Module):
         generator: torch.Generator | None = None,
         noise: Tensor | None = None,
         teacher: bool = False,
+        guidance: tuple[float, float] | None = None,
     ) -> Imagined:
         """See `interfaces.WorldModel.imagine`; ``teacher`` walks with the diffusion model's velocity instead.
+
+        Only the teacher takes ``guidance`` (see `FlowMap.sample_diffusion`).
 
         Raises:
             ShapeError: Actions or noise do not fit this model's horizon.
@@ -101,10 +104,12 @@ class VideoModel(nn.Module):
         if noise is None:
             noise = self.initial_noise(history, generator)
         condition = self.condition(history, history_poses, actions)
-        walk = self.flow_map.sample_diffusion if teacher else self.flow_map.sample
         fast = self.fast and not torch.is_grad_enabled()
         device = history.device.type
         with torch.autocast(device, torch.bfloat16, enabled=fast or torch.is_autocast_enabled(device)):
-            changes = walk(noise, condition, steps)
+            if teacher:
+                changes = self.flow_map.sample_diffusion(noise, condition, steps, guidance)
+            else:
+                changes = self.flow_map.sample(noise, condition, steps)
         latents = self.to_latents(changes.float(), history)
         return Imagined(latents, history, history_poses, actions)

@@ -37,7 +37,7 @@ def measure_reward(bundle: Bundle, footage: Footage, options: Options, say: Say)
     rows = _along(footage, options.amounts.valued)
     judged = imagine_clips(bundle, footage, rows, options, say, "reward: imagining")
     say("reward: value", 0.0)
-    asked = ask(outcomes, rows, np.random.default_rng(options.seed))
+    asked = ask(outcomes, rows, [np.random.default_rng([options.seed, row]) for row in rows])
     returns = returns_of(outcomes, rows, asked, footage.horizon, bundle.config.gamma)
     results: dict[str, Any] = {
         "clips": len(rows),

@@ -1,16 +1,25 @@
-"""Stage ``autoencoder``: reconstruct single views."""
+"""Stage ``autoencoder``: reconstruct single views, also where the latents were moved on the way.
+
+Half of the rows are shifted and scaled a little in latent space and compared with the moved picture (EQ-VAE, Kouzelis
+et al. 2025): latents that move as pictures do are what advection needs, and are easier to predict.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from models.autoencoder import Autoencoder, reconstruction_loss
+from models.autoencoder import Autoencoder, reconstruction_loss, warp
 from models.metrics import psnr
 from models.training.loop import Draw
 from models.training.workshop import Workshop
+
+SCALES = (0.8, 1.2)
+SHIFT = 0.25
+"""Half views that a row is moved by at most."""
 
 
 class AutoencoderStage:
@@ -25,12 +34,11 @@ class AutoencoderStage:
 
     def loss(self, batch: int, draw: Draw) -> tuple[Tensor, dict[str, float]]:
         """See `loop.Stage`."""
-        rows = draw.rows.integers(len(self.data), size=batch)
-        views = draw.rows.integers(len(self.data.views), size=batch)
-        pixels = torch.from_numpy(self.data.frames[rows, views]).permute(0, 3, 1, 2).float() / 255
-        # The noise on the latents comes from the global generator: tie it to the step.
-        torch.manual_seed(int(draw.rows.integers(2**62)))
-        return reconstruction_loss(pixels, self.module(pixels)), {}
+        rows = draw.mine(draw.rows.integers(len(self.data), size=batch))
+        views = draw.mine(draw.rows.integers(len(self.data.views), size=batch))
+        places = draw.mine(random_places(batch, draw.rows))
+        pixels = draw.place(torch.from_numpy(self.data.frames[rows, views])).permute(0, 3, 1, 2).float() / 255
+        return reconstruction_loss(warp(pixels, places), self.module(pixels, places)), {}
 
     def notes(self) -> dict[str, Any]:
         """See `loop.Stage`."""
@@ -52,3 +60,12 @@ class AutoencoderStage:
         figures["latent mean"] = round(latents.mean().item(), 3)
         figures["latent std"] = round(latents.std().item(), 3)
         return figures
+
+
+def random_places(count: int, rng: np.random.Generator) -> Tensor:
+    """Affine maps ``(count, 2, 3)``; the first half leave everything where it is, so that nothing is interpolated."""
+    places = np.tile(np.eye(2, 3, dtype=np.float32), (count, 1, 1))
+    moved = places[count // 2 :]
+    moved[:, [0, 1], [0, 1]] = rng.uniform(*SCALES, size=(len(moved), 1))
+    moved[:, :, 2] = rng.uniform(-SHIFT, SHIFT, size=(len(moved), 2))
+    return torch.from_numpy(places)

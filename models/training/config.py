@@ -130,6 +130,7 @@ class Preset:
             widths=self.widths,
             blocks=self.blocks,
             embedding=self.embedding,
+            advected=True,
         )
 
     def head(self, bins: int, highest: float) -> HeadConfig:

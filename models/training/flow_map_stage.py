@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from models.denoiser import FramesAsChannelsUNet
-from models.self_distillation import JumpTimes, psd_loss
+from models.self_distillation import JumpTimes, PsdDraws, psd_loss
 from models.training.loop import Draw
+from models.training.samples import sample_videos
 from models.training.workshop import Workshop
-from models.training.world_model_stage import noisy_history, relative_errors
+from models.training.world_model_stage import condition_of, relative_errors, training_clips
 
 
 class FlowMapStage:
@@ -27,12 +29,16 @@ class FlowMapStage:
 
     def loss(self, batch: int, draw: Draw) -> tuple[Tensor, dict[str, float]]:
         """See `loop.Stage`."""
-        clips = self.clips.draw(batch, draw.rows)
+        clips = training_clips(self.clips, self.model, batch, draw, teacher=False)
         clean = self.model.to_changes(clips.future, clips.history)
-        condition = self.model.condition(clips.history, clips.history_poses, clips.actions)
-        condition = condition.with_history(noisy_history(clips.history, draw.noise))
-        flow, distill = psd_loss(self.model.flow_map, clean, condition, JumpTimes(), draw.noise)
+        condition = condition_of(self.model, clips, batch, draw)
+        draws = PsdDraws.sample((batch, *clean.shape[1:]), JumpTimes(), draw.noise).map(draw.mine)
+        flow, distill = psd_loss(self.model.flow_map, clean, condition, draws)
         return flow + distill, {"flow": flow.item(), "distill": distill.item()}
+
+    def samples(self) -> dict[str, np.ndarray]:
+        """See `engine_run.ShowsSamples`: four steps of the flow map."""
+        return sample_videos(self.model, self.held_out, 4)
 
     def notes(self) -> dict[str, Any]:
         """See `loop.Stage`."""

@@ -12,9 +12,11 @@ from models.interfaces import Imagined
 from models.metrics import uncertainty_figures, value_figures
 from models.semantic import SemanticHead
 from models.training.clips import Batch
+from models.training.disturbances import disturb
 from models.training.loop import Draw
 from models.training.outcomes import Outcomes, read_outcomes, returns_of
 from models.training.workshop import Workshop
+from models.training.world_model_stage import training_clips
 from models.uncertainty import UncertaintyHead
 from models.value import ValueHead
 
@@ -22,6 +24,8 @@ STEPS = (1, 1, 1, 2)
 """Flow map steps to learn from, drawn evenly."""
 REAL_SHARE = 0.25
 """Share of steps in which the value head sees the real future instead of the imagined one."""
+DISTURBED_SHARE = 0.25
+"""Share of clips that no recording shows (see `disturbances`)."""
 ERROR_BINS, RETURN_BINS = 30, 20
 TARGET_SHARE = 0.6
 """Share of rows asked about the instructed object; the others ask about any object on the table."""
@@ -47,18 +51,22 @@ class HeadsStage:
 
     def loss(self, batch: int, draw: Draw) -> tuple[Tensor, dict[str, float]]:
         """See `loop.Stage`."""
-        clips = self.clips.draw(batch, draw.rows)
-        imagined = self._imagine(clips, int(draw.rows.choice(STEPS)), draw.noise)
-        maps = batch * clips.actions.shape[1] * self.model.views
-        some = torch.from_numpy(draw.rows.choice(maps, size=max(1, maps // 3), replace=False))
-        uncertainty = self.uncertainty.loss(imagined, clips.future, some)
+        clips = training_clips(self.clips, self.model, batch, draw, teacher=False)
+        per_row = [np.random.default_rng(seed) for seed in draw.mine(draw.rows.integers(2**62, size=batch))]
+        maps_of = self.model.conditioner.heat_maps
+        clips = disturb(self.clips, clips, DISTURBED_SHARE, self.model.autoencoder, maps_of, per_row)
+        noise = draw.mine(torch.randn(batch, *clips.future.shape[1:], generator=draw.noise))
+        imagined = self._imagine(clips, int(draw.rows.choice(STEPS)), noise)
+        some = torch.from_numpy(judged_maps(clips.actions.shape[1] * self.model.views, per_row))
+        uncertainty = self.uncertainty.loss(imagined, clips.future, draw.place(some))
 
         seen = imagined
         if draw.rows.random() < REAL_SHARE:
             seen = Imagined(clips.future, clips.history, clips.history_poses, clips.actions)
-        asked = ask(self.outcomes, clips.rows, draw.rows)
+        asked = ask(self.outcomes, clips.rows, per_row)
         relevance = relevance_of(self.semantic, seen.latents, [self.outcomes.phrases[index] for index in asked])
-        value = self.value.loss(seen, relevance, self._returns(self.outcomes, clips, asked))
+        returns = draw.place(self._returns(self.outcomes, clips, asked))
+        value = self.value.loss(seen, relevance, returns)
         return uncertainty + value, {"uncertainty": uncertainty.item(), "value": value.item()}
 
     def notes(self) -> dict[str, Any]:
@@ -69,8 +77,8 @@ class HeadsStage:
     def metrics(self) -> dict[str, Any]:
         """Calibration of both heads on held-out clips at one step."""
         clips = self.held_out.spread(128)
-        imagined = self._imagine(clips, 1, torch.Generator().manual_seed(3))
-        asked = ask(self.held_out_outcomes, clips.rows, np.random.default_rng(3))
+        imagined = self._imagine(clips, 1, self.model.initial_noise(clips.history, torch.Generator().manual_seed(3)))
+        asked = ask(self.held_out_outcomes, clips.rows, [np.random.default_rng([3, row]) for row in clips.rows])
         relevance = relevance_of(
             self.semantic, imagined.latents, [self.held_out_outcomes.phrases[index] for index in asked]
         )
@@ -82,15 +90,15 @@ class HeadsStage:
         }
 
     @torch.no_grad()
-    def _imagine(self, clips: Batch, steps: int, noise: torch.Generator) -> Imagined:
-        return self.model.imagine(clips.history, clips.history_poses, clips.actions, steps=steps, generator=noise)
+    def _imagine(self, clips: Batch, steps: int, noise: Tensor) -> Imagined:
+        return self.model.imagine(clips.history, clips.history_poses, clips.actions, steps=steps, noise=noise)
 
     def _returns(self, outcomes: Outcomes, clips: Batch, asked: np.ndarray) -> Tensor:
         return returns_of(outcomes, clips.rows, asked, clips.actions.shape[1], self.gamma)
 
     def _error_range(self) -> float:
         clips = self.clips.spread(192)
-        imagined = self._imagine(clips, 1, torch.Generator().manual_seed(2))
+        imagined = self._imagine(clips, 1, self.model.initial_noise(clips.history, torch.Generator().manual_seed(2)))
         errors = (imagined.latents - clips.future).abs().flatten()
         return round(float(np.quantile(errors[:: max(1, len(errors) // 2_000_000)].numpy(), 0.999)), 2)
 
@@ -103,10 +111,16 @@ def relevance_of(semantic: SemanticHead, latents: Tensor, phrases: list[str]) ->
     return scores[torch.arange(len(phrases)), torch.tensor([names.index(phrase) for phrase in phrases])]
 
 
-def ask(outcomes: Outcomes, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def judged_maps(maps: int, per_row: list[np.random.Generator]) -> np.ndarray:
+    """Indices of a third of the maps of every row, in the flat order of `UncertaintyHead.loss`."""
+    chosen = [rng.choice(maps, size=max(1, maps // 3), replace=False) for rng in per_row]
+    return np.concatenate([row * maps + own for row, own in enumerate(chosen)])
+
+
+def ask(outcomes: Outcomes, rows: np.ndarray, per_row: list[np.random.Generator]) -> np.ndarray:
     """Object to ask about for each row: mostly the instructed one, else any on the table."""
     asked = []
-    for episode in outcomes.episode_of[rows]:
+    for episode, rng in zip(outcomes.episode_of[rows], per_row, strict=True):
         target = outcomes.target[episode]
         on_table = np.flatnonzero(outcomes.present[episode])
         if target >= 0 and (rng.random() < TARGET_SHARE or not len(on_table)):

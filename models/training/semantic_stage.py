@@ -39,14 +39,14 @@ class SemanticStage:
 
     def loss(self, batch: int, draw: Draw) -> tuple[Tensor, dict[str, float]]:
         """See `loop.Stage`."""
-        rows = np.sort(draw.rows.integers(len(self.latents), size=batch))
-        latents = torch.from_numpy(self.latents[rows].astype(np.float32))[:, None]
-        strength = NOISE * torch.rand(batch, 1, 1, 1, 1, generator=draw.noise)
-        latents = latents + strength * torch.randn(latents.shape, generator=draw.noise)
+        rows = draw.mine(np.sort(draw.rows.integers(len(self.latents), size=batch)))
+        latents = draw.place(torch.from_numpy(self.latents[rows].astype(np.float32)))[:, None]
+        strength = NOISE * draw.mine(torch.rand(batch, 1, 1, 1, 1, generator=draw.noise))
+        grain = draw.mine(torch.randn(batch, *latents.shape[1:], generator=draw.noise))
         names = self.training.classes[1:]
         phrases = [say(name, draw.rows) for name in names] + [say_absent(draw.rows) for _ in range(ABSENT_PHRASES)]
-        logits = self.module.logits(latents, phrases)[:, :, 0].float()
-        classes = torch.from_numpy(self.training.segmentation[rows])
+        logits = self.module.logits(latents + strength * grain, phrases)[:, :, 0].float()
+        classes = draw.place(torch.from_numpy(self.training.segmentation[rows]))
         target = torch.zeros_like(logits)
         target[:, : len(names)] = region_labels(classes, len(names))
         return segmentation_loss(logits, target), {}

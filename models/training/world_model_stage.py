@@ -5,18 +5,25 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from models.conditioning import Condition
 from models.denoiser import FramesAsChannelsUNet
 from models.edm import NoiseLevels, diffusion_loss
 from models.training.clips import Batch, Clips, swap_actions
 from models.training.loop import Draw
+from models.training.samples import sample_videos
 from models.training.workshop import Workshop
 from models.video_model import VideoModel
 
 HISTORY_NOISE = 0.05
-"""Largest noise on the history latents in training: imagined frames are history too, later."""
+"""Largest noise on the history latents in training."""
+IMAGINED_SHARE = 0.25
+"""Share of clips that go on from what the model itself imagined: imagined frames are history too, later."""
+UNTOLD_SHARE = 0.08
+"""Share of clips that are told nothing of the actions, for classifier-free guidance of the teacher."""
 
 
 class WorldModelStage:
@@ -36,14 +43,19 @@ class WorldModelStage:
 
     def loss(self, batch: int, draw: Draw) -> tuple[Tensor, dict[str, float]]:
         """See `loop.Stage`."""
-        clips = self.clips.draw(batch, draw.rows)
+        clips = training_clips(self.clips, self.model, batch, draw, teacher=True)
         clean = self.model.to_changes(clips.future, clips.history)
-        condition = self.model.condition(clips.history, clips.history_poses, clips.actions)
-        condition = condition.with_history(noisy_history(clips.history, draw.noise))
-        noise = torch.randn(clean.shape, generator=draw.noise)
-        sigma = NoiseLevels().sample(batch, self.edm, draw.noise)
+        condition = condition_of(self.model, clips, batch, draw)
+        untold = draw.mine(torch.rand(batch, generator=draw.noise) < UNTOLD_SHARE)
+        condition = condition.without_actions(untold)
+        noise = draw.mine(torch.randn(batch, *clean.shape[1:], generator=draw.noise))
+        sigma = draw.mine(NoiseLevels().sample(batch, self.edm, draw.noise))
         network = lambda x, c_noise: self.module(x, c_noise, condition, None)  # noqa: E731
         return diffusion_loss(self.edm, network, clean, noise, sigma).mean(), {}
+
+    def samples(self) -> dict[str, np.ndarray]:
+        """See `engine_run.ShowsSamples`: the expected future, one step of the diffusion model."""
+        return sample_videos(self.model, self.held_out, 1, teacher=True)
 
     def notes(self) -> dict[str, Any]:
         """See `loop.Stage`."""
@@ -51,7 +63,7 @@ class WorldModelStage:
 
     def _fixed_scale(self, workshop: Workshop) -> list[float]:
         """Measured once per run: a run resumed on more data keeps the unit it began with."""
-        file = workshop.folder / "change_scale.json"
+        file = workshop.folder / "world-model.scale.json"
         if not file.exists():
             file.write_text(json.dumps(change_scale(self.clips)))
         return json.loads(file.read_text())
@@ -61,17 +73,36 @@ class WorldModelStage:
         return relative_errors(self.model, self.held_out.spread(256), steps=1, teacher=True)
 
 
+def training_clips(clips: Clips, model: VideoModel, batch: int, draw: Draw, teacher: bool) -> Batch:
+    """This process's share of ``batch`` random clips, some with a history imagined in one step."""
+    rows = clips.choose(batch, draw.rows)
+    back = draw.mine(clips.choose_back(rows, IMAGINED_SHARE, draw.rows))
+    mine = draw.place(clips.at(draw.mine(rows)))
+    noise = draw.mine(torch.randn(batch, *mine.future.shape[1:], generator=draw.noise))
+
+    @torch.no_grad()
+    def imagine(earlier: Batch, indices: np.ndarray) -> Tensor:
+        earlier, start = draw.place(earlier), noise[torch.from_numpy(indices)]
+        return model.imagine(
+            earlier.history, earlier.history_poses, earlier.actions, noise=start, teacher=teacher
+        ).latents
+
+    return clips.live_on(mine, back, imagine)
+
+
+def condition_of(model: VideoModel, clips: Batch, batch: int, draw: Draw) -> Condition:
+    """What the denoiser is told of clips, their history a little noisy, of another strength in every row."""
+    strength = HISTORY_NOISE * draw.mine(torch.rand(batch, 1, 1, 1, 1, generator=draw.noise))
+    grain = draw.mine(torch.randn(batch, *clips.history.shape[1:], generator=draw.noise))
+    condition = model.condition(clips.history, clips.history_poses, clips.actions)
+    return condition.with_history(clips.history + strength * grain)
+
+
 def change_scale(clips: Clips, count: int = 1500) -> list[float]:
     """Standard deviation of the latent change after 1..H frames."""
     batch = clips.spread(count)
     changes = batch.future - batch.history[:, -1:]
     return [round(value, 4) for value in changes.square().mean(dim=(0, 2, 3, 4)).sqrt().tolist()]
-
-
-def noisy_history(history: Tensor, generator: torch.Generator) -> Tensor:
-    """History latents with a little noise, of another strength in every row."""
-    strength = HISTORY_NOISE * torch.rand(len(history), 1, 1, 1, 1, generator=generator)
-    return history + strength * torch.randn(history.shape, generator=generator)
 
 
 @torch.no_grad()

@@ -12,6 +12,9 @@ from synthetic import write_dataset
 
 from models.bundle import Bundle, load_bundle
 from models.testing import random_bundle
+from models.training import cli
+from models.training.config import TINY
+from models.training.workshop import Workshop
 
 
 @pytest.fixture(scope="session")
@@ -39,3 +42,12 @@ def scene() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     moves = torch.zeros(2, 5, 7)
     moves[0, :, 0], moves[1, :, 2] = torch.linspace(0.03, 0.15, 5), -torch.linspace(0.03, 0.15, 5)
     return history, pose.expand(2, 2, 7).clone(), pose + moves
+
+
+@pytest.fixture(scope="session")
+def workshop(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    """All stages of the tiny preset, trained for a few steps each through the command line."""
+    folder = tmp_path_factory.mktemp("work")
+    arguments = ["--data", str(dataset), "--out", str(folder), "--preset", "tiny", "--steps", "3", "--threads", "1"]
+    assert cli.main(["all", *arguments]) == 0
+    return Workshop(dataset, folder, TINY)

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
-from models.autoencoder import reconstruction_loss, split_views, stack_views
+from models.autoencoder import Autoencoder, AutoencoderConfig, reconstruction_loss, split_views, stack_views, warp
 from models.errors import ShapeError
+from models.training.autoencoder_stage import random_places
 
 
 def test_views_are_stacked_on_rows_in_order():
@@ -43,3 +45,17 @@ def test_hard_pixels_weigh_more_than_the_same_error_spread_out():
     spot = torch.zeros_like(images)
     spot[:, :, :6, :8] = 0.01 * images[0, 0].numel() / 48  # the same mean absolute error
     assert reconstruction_loss(images, spot) > reconstruction_loss(images, spread)
+
+
+def test_moved_latents_decode_to_moved_views_where_the_codec_is_exact():
+    places = random_places(4, np.random.default_rng(0))
+    assert torch.equal(places[:2], torch.eye(2, 3).expand(2, 2, 3))
+    assert not torch.equal(places[2:], torch.eye(2, 3).expand(2, 2, 3))
+    images = torch.rand(4, 3, 48, 80)
+    torch.testing.assert_close(warp(images, places)[:2], images[:2], atol=1e-4, rtol=0)
+    right = torch.tensor([[[1.0, 0.0, -0.1], [0.0, 1.0, 0.0]]])  # a twentieth of the width
+    torch.testing.assert_close(warp(images[:1], right)[..., 4:], images[:1, ..., :-4], atol=1e-4, rtol=0)
+    # Four pixels are one latent cell: there even an untrained codec moves exactly (but for its border).
+    codec = Autoencoder(AutoencoderConfig(widths=(8, 16))).eval()
+    moved, plain = codec(images[:1], right), codec(images[:1])
+    torch.testing.assert_close(moved[..., 20:28, 30:50], plain[..., 20:28, 26:46], atol=1e-4, rtol=0)

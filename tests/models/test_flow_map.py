@@ -6,7 +6,7 @@ import torch
 
 from models.edm import Edm
 from models.flow_map import FlowMap
-from models.self_distillation import JumpTimes, psd_loss, teacher_velocity
+from models.self_distillation import JumpTimes, PsdDraws, psd_loss, teacher_velocity
 
 MEAN, SPREAD = 0.7, 0.4
 
@@ -136,6 +136,19 @@ def test_sampling_honours_seed_generator_and_noise_and_ends_at_data(bundle, scen
     assert ends[-1][1] == 1.0
 
 
+def test_guidance_of_one_is_none_and_more_leads_away_from_what_ignores_the_actions(bundle, scene):
+    model = bundle.world_model
+    noise = model.initial_noise(scene[0], torch.Generator().manual_seed(5))
+
+    def teacher(guidance):
+        return model.imagine(*scene, steps=3, noise=noise, teacher=True, guidance=guidance).latents
+
+    plain, twice = teacher(None), teacher((1.0, 2.0))
+    torch.testing.assert_close(teacher((1.0, 1.0)), plain, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(twice[:, 0], plain[:, 0], atol=0.2, rtol=0.2)
+    assert (twice[:, -1] - plain[:, -1]).abs().mean() > 1e-3
+
+
 def test_psd_loss_vanishes_on_the_exact_flow_map_and_splits_two_to_one():
     """With an exact map L_distill is 0; L_flow is then the irreducible variance."""
 
@@ -156,7 +169,8 @@ def test_psd_loss_vanishes_on_the_exact_flow_map_and_splits_two_to_one():
 
     exact = Exact()
     clean = MEAN + SPREAD * torch.randn(24, 6, generator=torch.Generator().manual_seed(0))
-    flow, distill = psd_loss(exact, clean, NoCondition(), JumpTimes(), torch.Generator().manual_seed(0))
+    draws = PsdDraws.sample(clean.shape, JumpTimes(), torch.Generator().manual_seed(0))
+    flow, distill = psd_loss(exact, clean, NoCondition(), draws)
     assert distill < 1e-6
     assert flow > 0.01
     assert exact.rows == [8, 8, 24]  # two teacher evaluations of a third, one of all

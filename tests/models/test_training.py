@@ -20,15 +20,6 @@ from models.training.semantic_stage import centroids, region_labels
 from models.training.workshop import Workshop
 
 
-@pytest.fixture(scope="module")
-def workshop(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    """All stages of the tiny preset, trained for a few steps each through the command line."""
-    folder = tmp_path_factory.mktemp("work")
-    arguments = ["--data", str(dataset), "--out", str(folder), "--preset", "tiny", "--steps", "3", "--threads", "1"]
-    assert cli.main(["all", *arguments]) == 0
-    return Workshop(dataset, folder, TINY)
-
-
 def test_all_stages_end_in_a_bundle_that_loads_and_imagines(workshop: Workshop, scene):
     bundle = load_bundle(workshop.folder / "bundle")
     imagined = bundle.world_model.imagine(*scene, generator=torch.Generator().manual_seed(0))
