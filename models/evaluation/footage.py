@@ -35,7 +35,9 @@ class Footage:
         config = bundle.config
         self._encode, self._offsets, self.horizon = bundle.world_model.encode, config.history_offsets, config.horizon
         shortest = 1 - min(self._offsets) + self.horizon
-        self.data = Dataset(root, split, image_size=config.image_size, views=config.views, shortest=shortest)
+        self.data = Dataset(
+            root, split, image_size=config.image_size, views=config.views, shortest=shortest, progress=False
+        )
         self.poses, self.commands = self.data.per_frame("poses"), self.data.per_frame("commands")
         self.episode_of = np.full(len(self.data), -1)
         for index, cached in enumerate(self.data.episodes):

@@ -22,9 +22,8 @@ def by_steps(quality: Part) -> str:
     steps = quality["steps"]
 
     def draw(figure: Figure) -> None:
-        for axis, key, label in zip(
-            figure.subplots(1, 2), ("psnr_changed", "ssim"), ("PSNR, changed pixels [dB]", "SSIM"), strict=True
-        ):
+        axes = figure.subplots(1, 2)
+        for axis, key, label in zip(axes, ("psnr_changed", "ssim"), ("PSNR, changed pixels [dB]", "SSIM"), strict=True):
             axis.bar(list(steps), [entry[key] or 0 for entry in steps.values()], color=BLUE, width=0.6)
             for name, colour in (("repeat_last", GREY), ("autoencoder_bound", GREEN)):
                 axis.axhline(quality[name][key] or 0, color=colour, linestyle="--", label=name.replace("_", " "))
@@ -33,7 +32,7 @@ def by_steps(quality: Part) -> str:
             ]
             margin = 0.15 * (max(shown) - min(shown)) + 1e-3
             axis.set(xlabel="steps", ylabel=label, ylim=(min(shown) - margin, max(shown) + margin))
-        axis.legend(frameon=False, loc="lower left")
+        axes[0].legend(frameon=False, loc="center")
 
     return _svg(draw, 8.4, 3.1)
 

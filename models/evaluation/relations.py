@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,9 @@ from scipy.stats import pearsonr, rankdata, spearmanr, ttest_1samp
 FEWEST = 3
 
 
-def relation(uncertainty: np.ndarray, error: np.ndarray, moving: np.ndarray, episodes: np.ndarray) -> dict[str, Any]:
+def relation(
+    uncertainty: np.ndarray, error: np.ndarray, moving: np.ndarray, episodes: np.ndarray, views: Sequence[str]
+) -> dict[str, Any]:
     """How uncertainty and error of cells go together.
 
     Args:
@@ -18,6 +21,7 @@ def relation(uncertainty: np.ndarray, error: np.ndarray, moving: np.ndarray, epi
         error: The same shape.
         moving: The same shape, True where something moves.
         episodes: ``(B,)`` episode of each clip.
+        views: V names.
 
     Returns:
         ``pearson`` and ``spearman`` over all moving cells. Cells of one clip are not independent, so no p-value is
@@ -35,7 +39,9 @@ def relation(uncertainty: np.ndarray, error: np.ndarray, moving: np.ndarray, epi
         "within_clips": _within(uncertainty, error, moving),
         "all_cells": {k: v for k, v in coefficients(uncertainty, error).items() if k != "p"},
         "by_frame": [_spearman(uncertainty[:, f], error[:, f], moving[:, f]) for f in range(moving.shape[1])],
-        "by_view": [_spearman(uncertainty[:, :, v], error[:, :, v], moving[:, :, v]) for v in range(moving.shape[2])],
+        "by_view": {
+            name: _spearman(uncertainty[:, :, v], error[:, :, v], moving[:, :, v]) for v, name in enumerate(views)
+        },
     }
 
 

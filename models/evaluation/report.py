@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,17 @@ def write_report(results: dict[str, Any], media: Media, out: Path) -> Path:
         out: Folder, created when missing.
     """
     out.mkdir(parents=True, exist_ok=True)
-    (out / "report.json").write_text(json.dumps(results, indent=1, allow_nan=False) + "\n")
+    (out / "report.json").write_text(json.dumps(_plain(results), indent=1) + "\n")
     (out / "card.md").write_text(card(results))
     file = out / "report.html"
     file.write_text(page(results, media))
     return file
+
+
+def _plain(value: Any) -> Any:
+    """The same without NaN and infinity, which JSON does not know: null."""
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_plain(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -86,6 +86,7 @@ def measure_rollouts(bundle: Bundle, footage: Footage, options: Options, say: Sa
         for frames in reachable
     }
     note = f"figures of that frame alone; the same clips at every horizon; imagined {footage.horizon} at a time"
+    note += "; h restarts with every round, the head taking the history for real"
     if unreachable:
         note += f"; no {FEWEST} held-out clips are long enough for {', '.join(unreachable)} frames"
     curve = {"clips": len(rows), **every.curves, "h": every.doubt(flow_maps[0])}

@@ -46,6 +46,7 @@ def evaluate_models(
         DatasetError: The held-out recording cannot be used at all.
     """
     torch.set_num_threads(options.threads)
+    say(f"reading {held_out}", 0.0)
     work = _Evaluation(bundle, Footage(bundle, held_out, "val"), fitting or _own(held_out), ood, options, say)
     results: dict[str, Any] = {"data": work.data}
     media, failed = Media(), {}
@@ -113,6 +114,7 @@ class _Evaluation:
     def _uncertainty(self) -> tuple[dict[str, Any], Media]:
         others = {}
         for name, root in self.ood.items():
+            self.say(f"reading {root}", 0.0)
             footage = Footage(self.bundle, root, "val")
             rows = footage.spread(self.options.amounts.unfamiliar)
             others[name] = imagine_clips(self.bundle, footage, rows, self.options, self.say, f"imagining: {name}")

@@ -21,7 +21,7 @@ class Table:
 
 
 def targets(results: Part) -> Table:
-    """The issue's targets beside what was measured."""
+    """What a shipped bundle should reach, beside what was measured."""
     rows = [["", "measured", "target", ""]]
     rows += [[v.what, v.measured, v.target, in_words(v.met)] for v in judge(results)]
     return Table("Targets", "", rows)
@@ -78,7 +78,7 @@ def horizon(part: Part) -> Table:
                     way = "repeat last" if name == "repeat_last" else f"{name} steps"
                     cells = (figures["psnr"], figures["ssim"], figures["psnr_changed"])
                     rows.append([frames, str(clips), way, *map(show, cells)])
-    return Table("Far ahead", part["note"].capitalize() + ".", rows)
+    return Table("Far ahead", _sentence(part["note"]), rows)
 
 
 def speed(part: Part) -> Table:
@@ -89,7 +89,7 @@ def speed(part: Part) -> Table:
         for name, milliseconds in entry["milliseconds"].items():
             ratios = (entry["ratio"].get(name), without.get(name))
             rows.append([batch, _steps(name, part["teacher"]["steps"]), show(milliseconds), *map(show, ratios)])
-    return Table("Speed", part["note"].capitalize() + ".", rows)
+    return Table("Speed", _sentence(part["note"]), rows)
 
 
 def controllability(part: Part) -> Table:
@@ -137,6 +137,7 @@ def correlation(part: Part) -> Table:
             ("inside single clips, moving cells", (None, within["spearman"], within["p"], within["n"])),
             ("clip means", [entry["per_clip"][key] for key in ("pearson", "spearman", "p", "n")]),
             ("episode means", [entry["per_episode"][key] for key in ("pearson", "spearman", "p", "n")]),
+            *((f"moving cells, {view} view", (None, value, None, None)) for view, value in entry["by_view"].items()),
             ("all cells", (entry["all_cells"]["pearson"], entry["all_cells"]["spearman"], None, None)),
         ):
             rows.append([name, level, *map(show, cells)])
@@ -146,7 +147,18 @@ def correlation(part: Part) -> Table:
 def detection(part: Part) -> Table:
     """AUROC by recording and score."""
     scores = list(next(iter(part["unfamiliar"].values()))["by_score"]) if part["unfamiliar"] else []
-    rows = [["recording", "clips", "AUROC", "95 %", "per episode", *scores, "mean h", "mean error"]]
+    rows = [
+        [
+            "recording",
+            "clips",
+            "AUROC",
+            "95 %",
+            "per episode",
+            *(f"by {score}" for score in scores),
+            "mean h",
+            "mean error",
+        ]
+    ]
     for name, entry in part["unfamiliar"].items():
         low, high = entry["interval"]
         cells = [entry["per_episode"], *entry["by_score"].values(), entry["mean_h"], entry["mean_error"]]
@@ -169,7 +181,7 @@ def reward(part: Part) -> Table:
     for name, entry in part["rise"].items():
         change, share = show(entry["change"]), show(entry["share_rising"])
         rows.append([f"{name}: change from first to last clip", f"{change}, rises in {share} of {entry['episodes']}"])
-    return Table("The value head", part["note"].capitalize() + ".", rows)
+    return Table("The value head", _sentence(part["note"]), rows)
 
 
 def semantic(part: Part) -> Table:
@@ -205,8 +217,12 @@ def show(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
-        return f"{value:.1f}" if abs(value) >= 100 else f"{value:.2f}" if abs(value) >= 1 else f"{value:.3g}"
+        return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
     return str(value)
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + "."
 
 
 def _steps(name: str, teacher: int) -> str:

@@ -84,12 +84,12 @@ def measure_uncertainty(
         "mean_expected_error": round(doubt.expected_error.mean().item(), 4),
         "mean_error": round(float(latent.mean()), 4),
         "entropy_latent_error": {
-            **relation(h, latent, moving, judged.episodes),
+            **relation(h, latent, moving, judged.episodes, views),
             "single_elements": {**coefficients(*counted.elements.T), "p": None},
         },
         "entropy_perceptual_error": {
             "error": "1 - SSIM" if lpips is None else "LPIPS",
-            **relation(h, perceptual, moving, judged.episodes),
+            **relation(h, perceptual, moving, judged.episodes, views),
         },
         "scores": [round(value, 4) for value in SCORES[CLIP_SCORE](doubt).tolist()],
         "note": (

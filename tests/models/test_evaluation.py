@@ -95,8 +95,9 @@ def test_a_teacher_has_a_step_count_of_its_own():
 
 
 def test_a_report_of_a_few_parts_is_still_a_report(tmp_path: Path):
-    page = write_report({"plan_seconds": {"1": 0.5}}, Media(), tmp_path).read_text()
+    page = write_report({"plan_seconds": {"1": 0.5, "4": float("nan")}}, Media(), tmp_path).read_text()
     assert "not measured" in page
+    assert json.loads((tmp_path / "report.json").read_text()) == {"plan_seconds": {"1": 0.5, "4": None}}
 
 
 def test_videos_keep_their_frames():
