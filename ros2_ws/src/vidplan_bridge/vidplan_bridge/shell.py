@@ -39,12 +39,12 @@ def _problem() -> str:
         found = metadata.version("vidplan")
     except metadata.PackageNotFoundError:
         return (
-            f"{sys.executable} has no package 'vidplan'. In VidPlan's checkout, with ROS sourced, run "
-            "`make install` once and `source .venv/bin/activate` in this shell (docs/ros2.md)."
+            f"{sys.executable} has no package 'vidplan'. Install it into .venv as docs/ros2.md says, and "
+            "`source .venv/bin/activate` in this shell."
         )
     if found != VERSION:
         return (
-            f"vidplan {found} is installed, but this workspace was made for {VERSION}. Update the checkout, run "
-            "`make install` and build the workspace again."
+            f"vidplan {found} is installed, but this workspace was made for {VERSION}. Update the checkout, install "
+            "the package again and build the workspace again (docs/ros2.md)."
         )
     return ""
