@@ -15,6 +15,7 @@ SUBCOMMANDS = {
     "sim": ("sim_cell.cli", "Start the simulated DROID cell as a ROS 2 node, or record episodes from it"),
     "bag": ("robot_bridge.bag_cli", "Make and inspect rosbag2 recordings"),
     "train": ("models.training.cli", "Train the models of a bundle from recorded episodes"),
+    "finetune": ("models.real.cli", "Train on real footage, and compare held-out figures before and after"),
     "evaluate": ("planner_server.evaluation.cli", "Measure a bundle: video, control, uncertainty, rewards, ranking"),
     "bundle": ("models.bundle_cli", "Explain a bundle: its models, shapes, cameras and hashes"),
     "keys": ("plan_protocol.keys_cli", "Make keys, so that server and robots may talk over a network"),

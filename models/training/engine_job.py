@@ -52,7 +52,7 @@ def _train(stage: str, workshop: Workshop, folder: WorkFolder, processes: Proces
         if processes.first:
             folder.begin(stage)
             print(f"{stage}: {_budget(folder.preset.loops[stage])}, {standing.value}", flush=True)
-            _name_skipped(workshop)
+            _count_episodes(workshop)
         made = make_stage(stage, workshop)
     report = train(made, workshop.preset.loops[stage], workshop.folder, processes=processes)
     if processes.first:
@@ -61,7 +61,7 @@ def _train(stage: str, workshop: Workshop, folder: WorkFolder, processes: Proces
 
 def _run_untrained(stage: str, workshop: Workshop) -> None:
     torch.set_num_threads(next(iter(workshop.preset.loops.values())).threads)
-    _name_skipped(workshop)
+    _count_episodes(workshop)
     if stage == "latents":
         weights = workshop.weights_hash("autoencoder")
         for data in (workshop.training, workshop.held_out):
@@ -96,7 +96,6 @@ def _where(processes: Processes) -> str:
     return f"{share.device}" if share.count == 1 else f"{share.count} processes ({share.device.type})"
 
 
-def _name_skipped(workshop: Workshop) -> None:
+def _count_episodes(workshop: Workshop) -> None:
     for data in (workshop.training, workshop.held_out):
-        for episode, reason in data.skipped.items():
-            print(f"skipped {data.split}/{episode}: {reason}", file=sys.stderr)
+        print(data.summary(details=True), file=sys.stderr)
