@@ -46,6 +46,7 @@ class Options:
         clips: Held-out clips that every step count and the teacher imagine.
         step_counts: Flow map steps to compare.
         teacher_steps: Euler steps of the diffusion model.
+        guidance: Strength of its guidance at the first and the last frame; Ctrl-World's sampler rises from 1 to 2.
         horizons: Frames ahead, rolled out.
         planner_steps: The planner's flow map steps: what rollouts, heads and controllability are measured at.
         seed: Of the noise.
@@ -58,6 +59,7 @@ class Options:
     clips: int
     step_counts: tuple[int, ...] = (1, 2, 4, 8)
     teacher_steps: int = 50
+    guidance: tuple[float, float] = (1.0, 2.0)
     horizons: tuple[int, ...] = (5, 10, 30, 60)
     planner_steps: int = 1
     seed: int = 0

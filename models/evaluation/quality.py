@@ -14,7 +14,7 @@ from models.evaluation.media import Media, comparison
 from models.evaluation.options import Options
 from models.evaluation.pixels import Truth, decode
 from models.evaluation.say import Say
-from models.evaluation.walks import Walk, flow_map, guidance_of, teachers
+from models.evaluation.walks import Walk, flow_map, guided_teacher, teacher
 from models.heatmap import Heatmap
 from models.interfaces import Imagined
 from models.training.clips import Batch
@@ -30,7 +30,8 @@ def measure_quality(
     rows = footage.spread(options.clips)
     batch, truth = footage.clips(rows), Truth(footage, rows, footage.horizon, lpips)
     noise = model.initial_noise(batch.history, torch.Generator().manual_seed(options.seed))
-    walks = [*map(flow_map, options.step_counts), *teachers(model, options.teacher_steps)]
+    guided, its_teacher = guided_teacher(options), teacher(options).name
+    walks = [*map(flow_map, options.step_counts), teacher(options), guided]
     imagined = {walk.name: _imagine(bundle, batch, noise, walk, say) for walk in walks}
     videos = {name: decode(model, found.latents) for name, found in imagined.items()}
 
@@ -41,13 +42,12 @@ def measure_quality(
         "repeat_last": truth.figures(truth.repeated),
         "autoencoder_bound": truth.figures(decode(model, batch.future)),
     }
-    teacher = str(options.teacher_steps)
-    energy, teachers_energy = truth.gradient_energy, figures[teacher]["gradient_energy"]
+    energy, teachers_energy = truth.gradient_energy, figures[its_teacher]["gradient_energy"]
     for entry in (*figures.values(), *baselines.values()):
         entry["sharpness_to_teacher"] = _ratio(entry["gradient_energy"], teachers_energy)
         entry["sharpness_to_truth"] = _ratio(entry.pop("gradient_energy"), energy)
     for steps in options.step_counts:
-        figures[str(steps)]["agreement"] = _agreement(bundle, batch, noise, imagined, flow_map(steps), teacher)
+        figures[str(steps)]["agreement"] = _agreement(bundle, batch, noise, imagined, flow_map(steps), its_teacher)
     planner = figures[str(options.planner_steps)]
     results = {
         "clips": len(rows),
@@ -55,9 +55,9 @@ def measure_quality(
         "planner_steps": options.planner_steps,
         "gain_changed_db": _difference(planner, baselines["repeat_last"], "psnr_changed_last"),
         "gain_changed_all_frames_db": _difference(planner, baselines["repeat_last"], "psnr_changed"),
-        "teacher": {"steps": options.teacher_steps, "guidance": guidance_of(model)},
-        "steps": {name: entry for name, entry in figures.items() if name.isdigit()},
-        "teacher_without_guidance": next((e for name, e in figures.items() if not name.isdigit()), None),
+        "teacher": {"steps": options.teacher_steps, "guidance": list(options.guidance)},
+        "teacher_with_guidance": figures.pop(guided.name),
+        "steps": figures,
         **baselines,
     }
     return results, _media(bundle, truth, imagined, videos, options)

@@ -14,7 +14,7 @@ from models.evaluation.media import Media, comparison
 from models.evaluation.options import Options
 from models.evaluation.pixels import Truth, decode
 from models.evaluation.say import Say
-from models.evaluation.walks import Walk, flow_map, teachers
+from models.evaluation.walks import Walk, flow_map, teacher
 from models.heatmap import Heatmap
 from models.interfaces import Imagined
 
@@ -73,7 +73,7 @@ def measure_rollouts(bundle: Bundle, footage: Footage, options: Options, say: Sa
         say(f"quality: {longest} frames ahead, {walk.name} step(s)", 0.0)
         every.add(walk)
     some = _Compared(bundle, footage, few, longest, options.seed)
-    for walk in (flow_maps[0], teachers(bundle.world_model, options.teacher_steps)[0]):
+    for walk in (flow_maps[0], teacher(options)):
         say(f"quality: {longest} frames ahead, {walk.name} steps, {len(few)} clips", 0.0)
         some.add(walk)
     results: dict[str, Any] = {

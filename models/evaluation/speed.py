@@ -12,7 +12,7 @@ from models.bundle import Bundle
 from models.evaluation.footage import Footage
 from models.evaluation.options import Options
 from models.evaluation.say import Say
-from models.evaluation.walks import flow_map, guidance_of, teachers
+from models.evaluation.walks import Walk, flow_map, guided_teacher, teacher
 
 BATCHES = (1, 8)
 PLANNER_BATCH = 8
@@ -22,9 +22,8 @@ PLANNER_BATCH = 8
 def measure_speed(bundle: Bundle, footage: Footage, options: Options, say: Say) -> dict[str, Any]:
     """Median seconds from noise to latents; the ways alternate, so that whatever else runs hits all alike."""
     model, rounds = bundle.world_model, options.amounts.rounds
-    teacher, *without = teachers(model, options.teacher_steps)
-    unguided = without[0] if without else None
-    walks = [*map(flow_map, options.step_counts), teacher, *without]
+    slow = [teacher(options), guided_teacher(options)]
+    walks = [*map(flow_map, options.step_counts), *slow]
     results: dict[str, Any] = {"batches": {}}
     for batch in BATCHES:
         clips = footage.clips(footage.spread(BATCHES[-1])[:batch])
@@ -39,26 +38,24 @@ def measure_speed(bundle: Bundle, footage: Footage, options: Options, say: Say) 
                 walk(model, clips.history, clips.history_poses, clips.actions, noise)
                 seconds[walk.name].append(time.perf_counter() - began)
         medians = {walk.name: float(np.median(seconds[walk.name][0 if walk.teacher else 1 :])) for walk in walks}
-        results["batches"][str(batch)] = _ratios(medians, teacher.name, unguided.name if unguided else None, options)
+        results["batches"][str(batch)] = _ratios(medians, slow, options)
     results |= results["batches"][str(PLANNER_BATCH)]["ratio"]
-    results["teacher"] = {"steps": options.teacher_steps, "guidance": guidance_of(model)}
+    results["teacher"] = {"steps": options.teacher_steps, "guidance": list(options.guidance)}
     results["rounds"] = rounds
     results["note"] = (
         f"median of {rounds} alternating runs on {torch.get_num_threads()} thread(s), from noise to latents; "
-        f"headline: batch {PLANNER_BATCH}, against the teacher as it samples best"
-        + (" (with guidance, two passes per step)" if unguided else "")
+        f"headline: batch {PLANNER_BATCH}, over the teacher with guidance, which takes two passes per step"
     )
     return results
 
 
-def _ratios(medians: dict[str, float], teacher: str, unguided: str | None, options: Options) -> dict[str, Any]:
-    def over(name: str) -> dict[str, float]:
-        return {str(steps): round(medians[name] / medians[str(steps)], 1) for steps in options.step_counts}
-
-    figures: dict[str, Any] = {
+def _ratios(medians: dict[str, float], slow: list[Walk], options: Options) -> dict[str, Any]:
+    without, guided = (
+        {str(steps): round(medians[walk.name] / medians[str(steps)], 1) for steps in options.step_counts}
+        for walk in slow
+    )
+    return {
         "milliseconds": {name: round(1e3 * value, 2) for name, value in medians.items()},
-        "ratio": over(teacher),
+        "ratio": guided,
+        "ratio_without_guidance": without,
     }
-    if unguided:
-        figures["ratio_without_guidance"] = over(unguided)
-    return figures

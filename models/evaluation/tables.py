@@ -30,14 +30,11 @@ def targets(results: Part) -> Table:
 def quality(part: Part) -> Table:
     """Figures by number of steps."""
     teacher = part["teacher"]
-    guided = f" with guidance {teacher['guidance']:g}" if teacher["guidance"] else ""
+    first, last = teacher["guidance"]
     entries = {
         "repeat the last frame": part["repeat_last"],
-        **{
-            _steps(name, teacher["steps"]) + guided * (name == str(teacher["steps"])): e
-            for name, e in part["steps"].items()
-        },
-        **({"teacher without guidance": part["teacher_without_guidance"]} if part["teacher_without_guidance"] else {}),
+        **{_steps(name, teacher["steps"]): entry for name, entry in part["steps"].items()},
+        f"teacher with guidance {first:g} to {last:g}": part["teacher_with_guidance"],
         "autoencoder bound": part["autoencoder_bound"],
     }
     views = list(part["repeat_last"]["psnr_changed_last_by_view"])
@@ -57,7 +54,8 @@ def quality(part: Part) -> Table:
         f"{part['clips']} clips of {part['episodes']} held-out episodes. PSNR in dB, pooled over all pixels, over "
         "those that change, and over those of the last frame, also by view. Sharpness: brightness gradient energy on "
         "changed pixels. Same noise: squared latent distance to the teacher's sample from the same noise, relative to "
-        "how far the teacher moved; other noise: the same from another clip's noise."
+        "how far the teacher moved; other noise: the same from another clip's noise. The teacher without guidance is "
+        "what the flow map was distilled from; it is the same network's instantaneous velocity."
     )
     return Table("Video by number of steps", text, rows)
 
@@ -83,11 +81,10 @@ def horizon(part: Part) -> Table:
 
 def speed(part: Part) -> Table:
     """Ratios and milliseconds."""
-    rows = [["batch", "steps", "ms", "over the teacher", "over the teacher without guidance"]]
+    rows = [["batch", "steps", "ms", "over the teacher with guidance", "over the teacher without"]]
     for batch, entry in part["batches"].items():
-        without = entry.get("ratio_without_guidance", {})
         for name, milliseconds in entry["milliseconds"].items():
-            ratios = (entry["ratio"].get(name), without.get(name))
+            ratios = (entry["ratio"].get(name), entry["ratio_without_guidance"].get(name))
             rows.append([batch, _steps(name, part["teacher"]["steps"]), show(milliseconds), *map(show, ratios)])
     return Table("Speed", _sentence(part["note"]), rows)
 
@@ -226,6 +223,6 @@ def _sentence(text: str) -> str:
 
 
 def _steps(name: str, teacher: int) -> str:
-    if name.startswith(str(teacher)):
-        return f"teacher, {name.replace(',', ' steps,') if ',' in name else f'{name} steps'}"
+    if name.split(",")[0] == str(teacher):
+        return f"teacher, {name.replace(str(teacher), f'{teacher} steps')}"
     return f"{name} step{'s' * (name != '1')}"

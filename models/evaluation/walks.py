@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from models.bundle import Bundle
 from models.evaluation.footage import CHUNK
+from models.evaluation.options import Options
 from models.interfaces import Imagined
 from models.training.clips import Batch
 from models.video_model import VideoModel
@@ -24,21 +24,20 @@ class Walk:
         name: How the report calls it.
         steps: Flow map steps, or Euler steps of the teacher.
         teacher: Walk with the diffusion model.
-        guided: The teacher with its classifier-free guidance, where the model has one.
+        guidance: Strength of the teacher's classifier-free guidance at the first and the last frame.
     """
 
     name: str
     steps: int
     teacher: bool = False
-    guided: bool = True
+    guidance: tuple[float, float] | None = None
 
     @torch.no_grad()
     def __call__(self, model: VideoModel, history: Tensor, poses: Tensor, actions: Tensor, noise: Tensor) -> Tensor:
         """Imagined latents ``(B, H, C, V*h, w)``; shapes as in `interfaces.WorldModel.imagine`."""
-        extra: dict[str, Any] = {"teacher": True} if self.teacher else {}
-        if self.teacher and not self.guided:
-            extra["guidance"] = 1.0
-        return model.imagine(history, poses, actions, steps=self.steps, noise=noise, **extra).latents
+        return model.imagine(
+            history, poses, actions, steps=self.steps, noise=noise, teacher=self.teacher, guidance=self.guidance
+        ).latents
 
     def clips(
         self,
@@ -65,13 +64,11 @@ def flow_map(steps: int) -> Walk:
     return Walk(str(steps), steps)
 
 
-def teachers(model: VideoModel, steps: int) -> list[Walk]:
-    """The teacher, and where it has guidance, the same without."""
-    guided = Walk(str(steps), steps, teacher=True)
-    return [guided] if guidance_of(model) is None else [guided, Walk(f"{steps}, no guidance", steps, True, False)]
+def teacher(options: Options) -> Walk:
+    """What the flow map was distilled from: the diffusion model as it is trained, without guidance."""
+    return Walk(str(options.teacher_steps), options.teacher_steps, teacher=True)
 
 
-def guidance_of(model: VideoModel) -> float | None:
-    """Strength of the teacher's guidance, None for a model without."""
-    strength = getattr(model, "guidance", None)
-    return None if strength in (None, 1.0) else float(strength)
+def guided_teacher(options: Options) -> Walk:
+    """The same with guidance, which costs two passes per step."""
+    return Walk(f"{options.teacher_steps}, guidance", options.teacher_steps, True, options.guidance)

@@ -11,11 +11,12 @@ import torch
 from models.bundle import Bundle
 from models.evaluation.controllability import _tracking
 from models.evaluation.footage import Footage
+from models.evaluation.options import Options
 from models.evaluation.reward import _auc, _curve, _rise
 from models.evaluation.rollout import roll_out
 from models.evaluation.targets import judge, targets_table
 from models.evaluation.tool_readout import fit_readout, tool_points
-from models.evaluation.walks import Walk, flow_map, teachers
+from models.evaluation.walks import flow_map, guided_teacher, teacher
 
 
 def test_a_rollout_goes_on_from_what_was_imagined_and_commanded(bundle: Bundle, dataset: Path):
@@ -38,20 +39,21 @@ def test_a_rollout_goes_on_from_what_was_imagined_and_commanded(bundle: Bundle, 
     assert torch.allclose(latents[:, 5:], second[:, :3], atol=1e-4)
 
 
-def test_teachers_without_guidance_are_one(bundle: Bundle):
-    assert [walk.name for walk in teachers(bundle.world_model, 50)] == ["50"]
+def test_guidance_is_for_the_teacher_alone():
     asked: list[dict[str, Any]] = []
 
     def imagine(*inputs: Any, **options: Any) -> Any:
         asked.append(options)
         return SimpleNamespace(latents=torch.zeros(1))
 
-    guided = cast(Any, SimpleNamespace(guidance=2.0, imagine=imagine))
-    walks = teachers(guided, 50)
-    for walk in (*walks, Walk("1", 1)):
-        walk(guided, *[torch.zeros(1)] * 4)
-    assert [options.get("guidance") for options in asked] == [None, 1.0, None]
-    assert [options.get("teacher", False) for options in asked] == [True, True, False]
+    model, options = cast(Any, SimpleNamespace(imagine=imagine)), Options(quick=True, clips=1, guidance=(1.0, 3.0))
+    for walk in (flow_map(4), teacher(options), guided_teacher(options)):
+        walk(model, *[torch.zeros(1)] * 4)
+    assert [(each["steps"], each["teacher"], each["guidance"]) for each in asked] == [
+        (4, False, None),
+        (50, True, None),
+        (50, True, (1.0, 3.0)),
+    ]
 
 
 class _Spots:
