@@ -61,6 +61,12 @@ def parser() -> argparse.ArgumentParser:
         help="perturbed continuations of the previous plan, beside the motions along the axes (%(default)s)",
     )
     options.add_argument(
+        "--curve-keys",
+        type=Path,
+        metavar="DIR",
+        help="the server's folder of `vidplan keys`: other machines may connect, encrypted, if their key is in there",
+    )
+    options.add_argument(
         "--allow-remote",
         action="store_true",
         help="listen where other machines can reach it, WITHOUT encryption: whoever reaches it can use the planner",
@@ -87,6 +93,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     import torch
 
     from plan_protocol.errors import AddressError
+    from plan_protocol.keys_cli import server_keys
     from plan_protocol.server import PlanServer
     from planner_server.errors import StartError
     from planner_server.service import build_planner, measure_latency, open_bundle, planner_spec
@@ -98,6 +105,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         flow_steps=arguments.steps, iterations=arguments.iterations, perturbations=arguments.candidates
     )
     try:
+        keys = server_keys(arguments.curve_keys) if arguments.curve_keys else None
         bundle = open_bundle(arguments.bundle, arguments.device)
         planner = build_planner(bundle, config, arguments.device)
         print(f"bundle   {bundle.config.name} ({arguments.bundle}), sha256 {bundle.hash[:12]}", flush=True)
@@ -108,7 +116,7 @@ def _serve(arguments: argparse.Namespace) -> int:
             flush=True,
         )
         spec = planner_spec(bundle, latency)
-        server = PlanServer(arguments.address, spec, planner, allow_remote=arguments.allow_remote)
+        server = PlanServer(arguments.address, spec, planner, keys=keys, allow_remote=arguments.allow_remote)
     except (StartError, AddressError) as error:
         print(f"vidplan serve: {error}", file=sys.stderr)
         return 1

@@ -22,6 +22,7 @@ from models.bundle import Bundle
 from models.testing import random_bundle
 from plan_protocol.client import PlanClient
 from plan_protocol.errors import InvalidFieldError
+from plan_protocol.keys_cli import client_keys, make_keys
 from plan_protocol.messages import Hello, Plan, PlanRequest
 from plan_protocol.server import Context, PlanServer
 from planner_server.config import PlannerConfig
@@ -165,13 +166,31 @@ def test_help_names_every_option_without_loading_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    for option in ("bundle", "address", "device", "threads", "steps", "iterations", "candidates", "allow-remote"):
+    for option in (
+        "bundle",
+        "address",
+        "device",
+        "threads",
+        "steps",
+        "iterations",
+        "candidates",
+        "curve-keys",
+        "allow-remote",
+    ):
         assert f"--{option}" in done.stdout
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-def test_the_command_serves_until_it_is_stopped(folder: Path, bundle: Bundle, stop: signal.Signals) -> None:
-    process = serve("--bundle", str(folder), "--address", "tcp://127.0.0.1:*")
+@pytest.mark.parametrize(("stop", "keyed"), [(signal.SIGINT, False), (signal.SIGTERM, True)])
+def test_the_command_serves_until_it_is_stopped(
+    folder: Path, bundle: Bundle, stop: signal.Signals, keyed: bool, tmp_path: Path
+) -> None:
+    keys = None
+    options = ["--bundle", str(folder), "--address", "tcp://127.0.0.1:*"]
+    if keyed:
+        make_keys(tmp_path, "robot")
+        keys = client_keys(tmp_path / "robot")
+        options += ["--curve-keys", str(tmp_path / "server")]
+    process = serve(*options)
     try:
         assert process.stdout is not None
         lines = []
@@ -181,7 +200,7 @@ def test_the_command_serves_until_it_is_stopped(folder: Path, bundle: Bundle, st
             lines.append(line)
         address = re.search(r"tcp://\S+", lines[-1])
         assert address is not None
-        client = PlanClient(address[0], "arm")
+        client = PlanClient(address[0], "arm", keys=keys)
         spec = client.hello(Hello("panda", "test"), timeout=10)
         client.close()
         assert spec.model_hash == bundle.hash
@@ -204,6 +223,10 @@ def test_a_port_in_use_and_a_missing_bundle_end_the_command_with_a_message(folde
     assert process.returncode == 1
     assert str(port) in errors
     assert "Traceback" not in errors
+    process = serve("--bundle", str(folder), "--curve-keys", str(tmp_path))
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "make it with `vidplan keys`" in errors
     process = serve("--bundle", str(tmp_path))
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
