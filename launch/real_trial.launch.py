@@ -14,6 +14,7 @@ from launch.actions import (
     DeclareLaunchArgument,
     EmitEvent,
     ExecuteProcess,
+    GroupAction,
     IncludeLaunchDescription,
     OpaqueFunction,
     RegisterEventHandler,
@@ -179,9 +180,11 @@ def _text(value: str) -> ParameterValue:
     return ParameterValue(value, value_type=str)
 
 
-def _include(package: str, file: str, arguments: dict[str, object]) -> IncludeLaunchDescription:
+def _include(package: str, file: str, arguments: dict[str, object]) -> GroupAction:
+    """A driver's launch file with these arguments only: ours of the same name (`namespace`) must not reach it."""
     path = PathJoinSubstitution([FindPackageShare(package), "launch", file])
-    return IncludeLaunchDescription(AnyLaunchDescriptionSource(path), launch_arguments=arguments.items())
+    include = IncludeLaunchDescription(AnyLaunchDescriptionSource(path), launch_arguments=arguments.items())
+    return GroupAction([include], forwarding=False)
 
 
 def _trial_folder(given: dict[str, str]) -> Path:

@@ -135,6 +135,11 @@ class IncludeLaunchDescription(Entity):
         self.path, self.arguments, self.condition = source.path, dict(launch_arguments), condition
 
 
+class GroupAction(Entity):
+    def __init__(self, actions: Iterable[Entity], *, scoped: bool = True, forwarding: bool = True):
+        self.actions, self.scoped, self.forwarding = list(actions), scoped, forwarding
+
+
 class OpaqueFunction(Entity):
     def __init__(self, *, function: Any):
         self.function = function
@@ -172,6 +177,7 @@ MODULES = {
             DeclareLaunchArgument,
             EmitEvent,
             ExecuteProcess,
+            GroupAction,
             IncludeLaunchDescription,
             OpaqueFunction,
             RegisterEventHandler,
@@ -202,6 +208,7 @@ class Started:
     processes: list[list[str]] = field(default_factory=list)
     nodes: list[dict[str, Any]] = field(default_factory=list)
     includes: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    """Files, and every argument that reaches them."""
     environment: dict[str, str] = field(default_factory=dict)
     ends_all: list[Any] = field(default_factory=list)
 
@@ -252,13 +259,19 @@ def _visit(entity: Entity, context: LaunchContext, started: Started) -> None:
         started.nodes.append(_node(entity, context))
     elif isinstance(entity, RegisterEventHandler):
         started.ends_all.append(entity.handler.target_action)
+    elif isinstance(entity, GroupAction):
+        inherited = context.launch_configurations if entity.forwarding else {}
+        inside = LaunchContext(dict(inherited), context.folder) if entity.scoped else context
+        for inner in entity.actions:
+            _visit(inner, inside, started)
     else:
         assert isinstance(entity, IncludeLaunchDescription), entity
         file = context.text(entity.path)
-        given = {name: context.text(value) for name, value in entity.arguments.items()}
-        started.includes.append((file, given))
+        # As in the real thing: what is included also gets our own arguments, and its own stay behind.
+        context.launch_configurations.update({name: context.text(value) for name, value in entity.arguments.items()})
+        started.includes.append((file, dict(context.launch_configurations)))
         if not file.startswith("share:"):
-            _visit_file(Path(file), context.launch_configurations | given, started)
+            _visit_file(Path(file), context.launch_configurations, started)
 
 
 def _declare(argument: DeclareLaunchArgument, context: LaunchContext, started: Started) -> None:

@@ -135,8 +135,12 @@ def test_the_driver_is_for_the_fr3() -> None:
     assert settings(launch("real_trial", robot="panda", driver="false")).robot == "panda"
 
 
-def test_a_namespace_moves_the_arms_topics() -> None:
+def test_a_namespace_moves_the_arms_topics_and_nothing_else() -> None:
     started = launch("real_trial", namespace="lab1")
+    *cameras, driver = [given for _, given in started.includes]
+    assert driver["namespace"] == "lab1"
+    for given in cameras:
+        assert set(given) == {"camera_name", "camera_model", "serial_number", "publish_tf"}
     config = settings(started)
     assert (config.joint_topic, config.arm_topic) == ("/lab1/joint_states", "/lab1/fr3_arm_controller/joint_trajectory")
     assert {config.joint_topic, config.arm_topic} <= {*started.processes[0]}
