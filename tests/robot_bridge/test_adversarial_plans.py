@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 from adversary import ordeal
 
-PLANS = 125
+PLANS = 75
 
 
 @pytest.mark.parametrize(("seed", "robot"), [(seed, robot) for seed in range(4) for robot in ("panda", "fr3")])

@@ -65,12 +65,11 @@ def test_boxes_that_are_none_are_refused(text):
 
 @pytest.mark.parametrize("box", ["", "0.45,0,0.2,0.3,0.3,0.1"])
 def test_a_plan_into_the_table_or_a_box_ends_before_it(box):
-    cell = FakeCell(
-        lambda request: make_plan(request, straight(request, np.array([0, 0, -0.04, 0, 0, 0, 0]))), keep_out=box
-    )
+    down = np.array([0, 0, -0.02, 0, 0, 0, 0])
+    cell = FakeCell(lambda request: make_plan(request, straight(request, down)), keep_out=box)
     cell.run(15.0)
     assert cell.speed() == 0.0
-    assert cell.executor.rejected[Reason.SCENE_COLLISION] > 0
+    assert cell.executor.rejected["scene_collision"] > 0
     rest = layer(keep_out=box).model.excess(cell.arm.state(cell.time)[0])
     assert -0.004 < rest.min() < 0.02, "it went near, and no nearer"
     assert "stop" not in cell.names()

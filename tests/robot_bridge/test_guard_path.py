@@ -7,9 +7,12 @@ import pytest
 
 from robot_bridge.chunk import PoseCurve
 from robot_bridge.config import BridgeConfig
+from robot_bridge.guard.collision import OVERSHOOT
 from robot_bridge.guard.path import SLOWEST, Conditioning, JointMargin, PathGuard
 from robot_bridge.guard.reasons import Reason
+from robot_bridge.guard.workspace import FlangeBox
 from robot_bridge.limits import JointLimits
+from robot_bridge.trajectory import brake, follow
 from robot_model.conventions import DROID_RESET_JOINTS, pose_distance
 from robot_model.franka import PANDA
 from robot_model.ik import IkResult, InverseKinematics
@@ -104,3 +107,28 @@ def test_a_path_into_an_end_stop_is_cut_before_it():
     assert Reason.JOINT_MARGIN in cuts
     for found in (path, other):
         assert (np.abs(found.targets[:, 6]) <= 2.8973 - 0.1 + 1e-9).all()
+
+
+def test_the_flange_stays_in_its_box_and_may_come_back():
+    box = FlangeBox(BridgeConfig(), KINEMATICS)
+    inside, outside = np.array(DROID_RESET_JOINTS), np.array(DROID_RESET_JOINTS)
+    outside[0], further = 1.9, np.array(DROID_RESET_JOINTS)
+    further[0] = 2.1  # turned away behind the box's front
+    assert box.objection(inside, inside) is None
+    finding = box.objection(outside, inside)
+    assert finding is not None
+    assert finding.reason is Reason.WORKSPACE
+    assert box.objection(outside, further) is None
+    assert box.objection(further, outside) is not None
+
+
+def test_a_motion_is_refused_from_the_node_whose_braking_would_end_outside():
+    asked = guard(table_height=0.25)
+    targets = DROID_RESET_JOINTS + np.outer(np.arange(1, 31), [0, 0.02, 0, 0, 0, 0, 0])
+    motion = follow(10.0, DROID_RESET_JOINTS, np.zeros(7), targets, asked.limits)
+    node, finding = asked.first_objection(motion)
+    assert finding.reason is Reason.SCENE_COLLISION
+    assert asked.collision.objection(motion.positions[node - 1], DROID_RESET_JOINTS) is None
+    before = brake(0.0, motion.positions[node - 1], motion.velocities[node - 1], asked.limits)
+    assert asked.collision.objection(before.positions[-1], DROID_RESET_JOINTS, OVERSHOOT) is None
+    assert asked.first_objection(brake(10.0, DROID_RESET_JOINTS, np.full(7, 0.1), asked.limits)) is None

@@ -67,9 +67,9 @@ def test_a_change_of_mind_leaves_what_was_sent_until_then_alone():
         changed = schedule.then(brake(begin, *schedule.state(begin), limits))
         told = smooth(schedule.window(now - 0.05, 0.2, limits), now - 0.05, limits).full_state(now)
         new = smooth(changed.window(now, 0.2, limits), now, limits)
-        for before, after in zip(
-            told, new.full_state(float(new.times[0])) if new.times[0] == now else told, strict=True
-        ):
+        if new.times[0] > now:  # it begins with a node that is about to come
+            continue
+        for before, after in zip(told, new.full_state(now), strict=True):
             assert after == pytest.approx(before, abs=1e-6)
         assert new.end - now <= limits.stop_time + 3 * limits.smoothing + limits.period + 1e-9
 
