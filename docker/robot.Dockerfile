@@ -19,14 +19,14 @@ WORKDIR /opt/vidplan/ros2_ws
 RUN . /opt/ros/jazzy/setup.sh \
     && colcon build --cmake-args -DBUILD_TESTING=OFF
 
-# Jazzy's message packages are compiled against NumPy 1, which OpenCV left with 4.12.
+# Pinocchio brings NumPy 2; Jazzy's message packages, compiled against NumPy 1, use only what both share.
 WORKDIR /opt/vidplan
 COPY pyproject.toml README.md LICENSE vidplan.py ./
 COPY plan_protocol plan_protocol
 COPY robot_model robot_model
 COPY robot_bridge robot_bridge
 RUN python3 -m venv --system-site-packages "${VIRTUAL_ENV}" \
-    && "${VIRTUAL_ENV}/bin/pip" install --no-cache-dir --editable ".[bridge]" "numpy<2" "opencv-python-headless<4.12" \
+    && "${VIRTUAL_ENV}/bin/pip" install --no-cache-dir --editable ".[bridge]" \
     && mkdir /data \
     && chown 1000:1000 /data
 
