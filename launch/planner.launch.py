@@ -14,6 +14,9 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument("bundle", default_value="", description="models; empty: the shipped ones"),
             DeclareLaunchArgument("address", default_value="tcp://127.0.0.1:5555", description="where to listen"),
             DeclareLaunchArgument("device", default_value="cpu", description="cpu, cuda, cuda:1, ..."),
+            DeclareLaunchArgument(
+                "curve_keys", default_value="", description="folder with keys (vidplan keys); needed for other machines"
+            ),
             OpaqueFunction(function=_serve),
         ]
     )
@@ -22,5 +25,6 @@ def generate_launch_description() -> LaunchDescription:
 def _serve(context: LaunchContext) -> list[ExecuteProcess]:
     given = context.launch_configurations
     bundle = ["--bundle", given["bundle"]] if given["bundle"] else []
-    command = ["vidplan", "serve", "--address", given["address"], "--device", given["device"], *bundle]
+    keys = ["--curve-keys", given["curve_keys"]] if given["curve_keys"] else []
+    command = ["vidplan", "serve", "--address", given["address"], "--device", given["device"], *bundle, *keys]
     return [ExecuteProcess(cmd=command, output="screen")]

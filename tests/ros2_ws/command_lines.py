@@ -9,7 +9,7 @@ import sys
 
 import vidplan
 
-PENDING = {("serve", "--curve-keys"), ("bridge", "--curve-keys")}
+PENDING = {("bridge", "--curve-keys")}
 """Options the containers need that the commands do not have yet."""
 
 

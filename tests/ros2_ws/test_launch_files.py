@@ -196,3 +196,6 @@ def test_a_simulated_trial_starts_cell_planner_and_bridge() -> None:
 def test_the_planner_listens_on_this_machine_only() -> None:
     (serve,) = launch("planner", device="cuda").processes
     assert serve == ["vidplan", "serve", "--address", "tcp://127.0.0.1:5555", "--device", "cuda"]
+    (serve,) = launch("planner", address="tcp://0.0.0.0:5555", curve_keys="keys/server").processes
+    assert serve[-2:] == ["--curve-keys", "keys/server"]
+    assert_command_exists(serve[1:])
