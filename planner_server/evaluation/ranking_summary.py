@@ -91,6 +91,7 @@ def refinement(records: Sequence[Record]) -> dict[str, Any]:
         "progress_before_metres": mean_with_interval([part["progress"][0] for part in changed]),
         "progress_after_metres": mean_with_interval([part["progress"][1] for part in changed]),
         "gain_metres": mean_with_interval(gains),
+        "median_gain_metres": round(float(np.median(gains)), 4) if gains else None,
         "improved": mean_with_interval([float(gain > TIE_METRES) for gain in gains]),
         "worsened": mean_with_interval([float(gain < -TIE_METRES) for gain in gains]),
         "true_reward_gain": mean_with_interval([part["true"][1] - part["true"][0] for part in changed]),

@@ -185,6 +185,7 @@ def test_plans_of_eight_candidates_are_timed_by_steps(folder):
     for steps in ("1", "4"):
         stages = timed["stages_ms"][steps]
         assert timed[steps] == pytest.approx(stages["total"] / 1e3, abs=1e-3)
+        assert timed["cpu_seconds"][steps] > 0
         assert {"encode_frames", "propose", "imagine", "score", "refine"} <= set(stages)
     assert "8 candidates" in timed["note"]
     assert all(0 <= fraction <= 1 for fraction in said)

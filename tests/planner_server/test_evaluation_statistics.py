@@ -111,6 +111,7 @@ def test_refinement_counts_what_it_changed() -> None:
     assert figures["improved"]["mean"] == pytest.approx(2 / 3, abs=1e-4)
     assert figures["worsened"]["mean"] == pytest.approx(1 / 3, abs=1e-4)
     assert figures["gain_metres"]["mean"] == pytest.approx(0.02 / 3, abs=1e-4)
+    assert figures["median_gain_metres"] == pytest.approx(0.02)
     assert figures["true_reward_gain"]["mean"] == pytest.approx(0.5 / 3, abs=1e-4)
 
 
