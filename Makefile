@@ -33,7 +33,7 @@ install: $(VENV)/installed
 $(VENV)/installed: pyproject.toml sim_cell/assets.txt
 	@PYTHON="$(PYTHON)" sh .ci/check-host
 	@echo "[1/4] environment $(VENV) (once; about 5 minutes and 3 GB in all)"
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(if $(ROS_DISTRO),--system-site-packages) $(VENV)
 	@echo "[2/4] torch"
 	@$(PIP) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) "$(TORCH)"
 	@echo "[3/4] vidplan and its libraries ($(EXTRAS))"

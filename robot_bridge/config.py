@@ -50,6 +50,7 @@ class BridgeConfig:
 
     instruction: str = _text("", "the task in words; empty: wait for one on /vidplan/instruction")
     server: str = _text("tcp://127.0.0.1:5555", "address of the planner server (vidplan serve)")
+    curve_keys: str = _text("", "this robot's folder of `vidplan keys`: encrypt, for a server on another machine")
     robot: str = _text("panda", "arm model: panda or fr3")
     robot_id: str = _text("robot", "name of this robot at the server; two robots must not share one")
     cameras: tuple[str, ...] = field(
@@ -89,7 +90,7 @@ class BridgeConfig:
     max_plan_age: float = _number(15.0, 0.5, 600.0, "oldest observation a plan may rest on when its motion begins")
     late_tolerance: float = _number(0.1, 0.0, 0.5, "seconds a plan may begin in the past while the arm moves")
 
-    workspace_lower: tuple[float, float, float] = _box((0.15, -0.6, 0.0), "lower corner of the flange's box")
+    workspace_lower: tuple[float, float, float] = _box((0.15, -0.6, 0.165), "lower corner of the flange's box")
     workspace_upper: tuple[float, float, float] = _box((0.85, 0.6, 0.9), "upper corner of the flange's box")
     workspace_slack: float = _number(0.05, 0.0, 0.3, "poses outside by less are moved inside, others refused")
     max_linear_speed: float = _number(0.25, 0.01, 1.0, "fastest flange motion between two waypoints, m/s")

@@ -10,12 +10,14 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from plan_protocol.client import PlanClient
 from plan_protocol.errors import ProtocolError
+from plan_protocol.keys_cli import client_keys
 from plan_protocol.messages import ErrorReply, Hello, Plan, PlannerSpec, PlanRequest, Progress
 from plan_protocol.spec import RobotOffer, spec_differences
 from robot_bridge.config import BridgeConfig
@@ -68,12 +70,12 @@ def renewed(old: PlannerSpec, new: PlannerSpec) -> list[str]:
 class PlannerLink:
     """One robot's connection to one planner server."""
 
-    def __init__(self, config: BridgeConfig, client: Callable[[str, str], Any] = PlanClient) -> None:
+    def __init__(self, config: BridgeConfig, client: Callable[..., Any] = PlanClient) -> None:
         """Create it; nothing is opened before `start`.
 
         Args:
             config: Server address, robot id, what the robot needs.
-            client: Makes the client from address and robot id; tests pass another one.
+            client: Makes the client from address, robot id and, where there are any, keys; tests pass another one.
         """
         self.config = config
         self._make_client = client
@@ -92,7 +94,8 @@ class PlannerLink:
         Raises:
             ProtocolError: The address cannot be used.
         """
-        self._client = self._make_client(self.config.server, self.config.robot_id)
+        keys = {"keys": client_keys(Path(self.config.curve_keys))} if self.config.curve_keys else {}
+        self._client = self._make_client(self.config.server, self.config.robot_id, **keys)
         self._thread.start()
 
     def close(self) -> None:

@@ -142,6 +142,9 @@ def _play(bag: Any, instruction: str, address: str, arguments: argparse.Namespac
         use_sim_time=True,
         dry_run=True,
         record=str(arguments.out),
+        # Nobody knows the height of a recorded table: many stand below the arm's base.
+        table_height=-1.0,
+        workspace_lower=(0.15, -0.6, -0.1),
     )
     context = Context()
     rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)

@@ -108,7 +108,9 @@ class Follower:
         times, derivatives = trajectory.times, trajectory.derivatives
         if times[0] > now:
             joints, velocities = self.desired(now)
-            state = np.stack([joints, velocities, np.zeros(JOINTS)])[: derivatives.shape[1]]
+            moving = self._path is not None and now < self._end
+            accelerations = self._path(now, 2) if self._path is not None and moving else np.zeros(JOINTS)
+            state = np.stack([joints, velocities, accelerations])[: derivatives.shape[1]]
             times = np.concatenate([[now], times])
             derivatives = np.concatenate([state[None], derivatives])
         self.hold(derivatives[-1, 0])

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from cell_fakes import SPEC, make_plan, straight
 
+from plan_protocol.errors import AddressError
+from plan_protocol.keys_cli import make_keys, server_keys
 from plan_protocol.messages import CameraSpec, Observation, Plan, PlanRequest
 from plan_protocol.server import PlanServer
 from robot_bridge.config import BridgeConfig
@@ -51,6 +53,25 @@ def until(link: PlannerLink, found: Callable[[LinkEvent], bool], seconds: float 
         news += link.poll()
         time.sleep(0.01)
     return news
+
+
+def test_with_keys_only_a_robot_the_server_knows_is_greeted(tmp_path):
+    make_keys(tmp_path, "robot")
+    make_keys(tmp_path / "elsewhere", "stranger")
+    address = free_address()
+    with PlanServer(address, SPEC, planner, keys=server_keys(tmp_path / "server")):
+        known = PlannerLink(BridgeConfig(server=address, curve_keys=str(tmp_path / "robot")))
+        stranger = PlannerLink(BridgeConfig(server=address, curve_keys=str(tmp_path / "elsewhere" / "stranger")))
+        try:
+            stranger.start()
+            known.start()
+            until(known, lambda item: item.kind == "connected")
+            assert not stranger.ready
+        finally:
+            known.close()
+            stranger.close()
+    with pytest.raises(AddressError, match="vidplan keys"):
+        PlannerLink(BridgeConfig(curve_keys=str(tmp_path))).start()
 
 
 def test_greets_plans_notices_loss_and_return(link):

@@ -9,9 +9,6 @@ import sys
 
 import vidplan
 
-PENDING = {("bridge", "--curve-keys")}
-"""Options the containers need that the commands do not have yet."""
-
 
 @functools.cache
 def options(*command: str) -> frozenset[str]:
@@ -28,5 +25,5 @@ def assert_command_exists(command: list[str]) -> None:
     assert name in vidplan.SUBCOMMANDS, f"no command 'vidplan {name}'"
     own = command[1 : command.index("--ros-args")] if "--ros-args" in command else command[1:]
     used = {part.partition("=")[0] for part in own if part.startswith("--")}
-    unknown = {option for option in used - options(name) if (name, option) not in PENDING}
+    unknown = used - options(name)
     assert not unknown, f"vidplan {name} has no {sorted(unknown)}"
