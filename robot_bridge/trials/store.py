@@ -168,7 +168,7 @@ class TrialStore:
                 raise StoreError(f"{self.path}: a database, but not of trials; choose another file.")
             if (version := self._pragma("user_version")) != SCHEMA_VERSION:
                 raise StoreError(
-                    f"{self.path}: store version {version}, this VidPlan knows {SCHEMA_VERSION}; use the one that wrote it."
+                    f"{self.path}: store version {version}, this VidPlan knows {SCHEMA_VERSION}; use its writer."
                 )
             running = self._database.execute("SELECT id, owner FROM trials WHERE outcome = ?", (RUNNING,)).fetchall()
             dead = [(INTERRUPTED, row["id"]) for row in running if not is_alive(row["owner"])]
