@@ -17,6 +17,7 @@ SUBCOMMANDS = {
     "train": ("models.training.cli", "Train the models of a bundle from recorded episodes"),
     "finetune": ("models.real.cli", "Train on real footage, and compare held-out figures before and after"),
     "evaluate": ("planner_server.evaluation.cli", "Measure a bundle: video, control, uncertainty, rewards, ranking"),
+    "report": ("robot_bridge.trials.report", "Report on a store of trials: success, significance, latencies, failures"),
     "bundle": ("models.bundle_cli", "Explain a bundle: its models, shapes, cameras and hashes"),
     "keys": ("plan_protocol.keys_cli", "Make keys, so that server and robots may talk over a network"),
     "status": ("plan_protocol.status_cli", "Ask a planner server how it is"),

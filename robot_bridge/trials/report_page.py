@@ -1,0 +1,140 @@
+"""The report on trials as one self-contained page, in the dress of the report on a run."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Sequence
+from html import escape
+from importlib import resources
+from pathlib import Path
+from string import Template
+from urllib.parse import quote
+
+from robot_bridge.report.tables import bullet_list
+from robot_bridge.trials import report_plots, report_tables
+from robot_bridge.trials.comparison import Series
+from robot_bridge.trials.trial import INTERRUPTED, RUNNING, Trial
+
+EMBED_TOTAL = 25_000_000
+"""Bytes of video that are put into the page; what goes beyond is linked."""
+STYLE = (
+    "<style>.paper td { vertical-align: top; } .paper td .sub { font-size: 12px; } .log td { white-space: nowrap; }"
+    " .fails { display: grid; grid-template-columns: repeat(auto-fill, minmax(440px, 1fr)); gap: 8px 24px; }</style>"
+)
+SOURCES = {"sim": "simulated", "real": "on the robot"}
+
+
+def build_page(groups: Sequence[Series], store: Path, out: Path) -> str:
+    """The page as text, to be written into ``out``; paths of the trials are relative to the store's folder."""
+    trials = [trial for group in groups for trial in group.trials]
+    template = Template(resources.files("robot_bridge.report").joinpath("page.html").read_text())
+    videos = _Videos(store.resolve().parent, out.resolve())
+    return template.substitute(
+        title="Trials",
+        subtitle=escape(f"{store.name}  ·  VidPlan {', '.join(sorted({trial.package for trial in trials}))}"),
+        figures=_figures(groups, trials),
+        notes=_notes(trials),
+        video=STYLE,
+        strips="".join(_series(group, videos) for group in groups),
+        **dict.fromkeys(("curves", "plans", "events", "foot"), ""),
+    )
+
+
+def _unfinished(trials: Sequence[Trial]) -> list[str]:
+    """What keeps trials out of the rates, in words."""
+    counts = {
+        "Trials that nobody judged and that count in no rate": sum(not t.judged for t in trials),
+        "Trials interrupted, or still running": sum(t.outcome in (INTERRUPTED, RUNNING) for t in trials),
+        "Trials that ended in an error": sum(t.outcome == "error" for t in trials),
+    }
+    return [f"{words}: {count}." for words, count in counts.items() if count]
+
+
+def _figures(groups: Sequence[Series], trials: Sequence[Trial]) -> str:
+    shown = {
+        "trials": len(trials),
+        "judged": sum(trial.judged for trial in trials),
+        "tasks": len({trial.setup.task for trial in trials}),
+        "methods": len({trial.setup.method for trial in trials}),
+        "series": len(groups),
+    }
+    return "".join(f"<div><b>{value}</b><span>{name}</span></div>" for name, value in shown.items())
+
+
+def _notes(trials: Sequence[Trial]) -> str:
+    items = bullet_list(_unfinished(trials))
+    return f'<div class="notes">{items}</div>' if items else ""
+
+
+def _series(group: Series, videos: _Videos) -> str:
+    parts = [
+        ("Success, %", "Under each rate its 95 % interval (Wilson). Laid out as Table 1 of the paper; ID: in the "
+         "nominal policy's distribution.", report_tables.paper_table(group, "success")),
+        ("Instruction followed, %", "Whether the robot went for the named object first.",
+         report_tables.paper_table(group, "followed") if any(c.followed.of for c in group.cells()) else ""),
+        ("Are they different?", "McNemar's exact test compares trials of the same seed, Barnard's all of them. p is "
+         "the chance of a difference at least this large if there were none; no correction for many comparisons.",
+         report_tables.differences(group)),
+        ("Preferred, blinded", "What operators preferred without knowing which was which.",
+         report_tables.preferences(group)),
+        ("Curves", "", _curves(group)),
+        ("Failures", "", _failures(group, videos)),
+        ("", "", f"<details><summary>All {len(group.trials)} trials</summary>{report_tables.log(group)}</details>"),
+    ]  # fmt: skip
+    body = "".join(
+        (f"<h3>{title}</h3>" if title else "") + (f"<p>{text}</p>" if text else "") + content
+        for title, text, content in parts
+        if content
+    )
+    return f"<section><h2>{escape(group.suite)}, {SOURCES[group.source]}</h2>{body}</section>"
+
+
+def _curves(group: Series) -> str:
+    figures = [
+        (report_plots.rates(group, "success"), "Success with its 95 % interval."),
+        (report_plots.rates(group, "followed"), "Instruction followed with its 95 % interval."),
+        (report_plots.latencies(group), "Round trips of all plans."),
+    ]
+    shown = "".join(f"<figure>{svg}<figcaption>{text}</figcaption></figure>" for svg, text in figures if svg)
+    return f'<div class="pair">{shown}</div>' if shown else ""
+
+
+def _failures(group: Series, videos: _Videos) -> str:
+    shown = "".join(_failure(trial, videos) for trial in group.trials if trial.labels.success is False)
+    return f'<div class="fails">{shown}</div>' if shown else ""
+
+
+def _failure(trial: Trial, videos: _Videos) -> str:
+    touched = f", touched first: {trial.labels.first_object}" if trial.labels.first_object else ""
+    note = f". {trial.labels.note}" if trial.labels.note else ""
+    text = f"{trial.setup.task}, {trial.setup.method}, seed {trial.setup.seed}: {trial.outcome}{touched}{note}"
+    return f"<figure>{videos.show(trial)}<figcaption>{escape(text)}</figcaption></figure>"
+
+
+class _Videos:
+    """Puts videos into the page until it is full, then links them."""
+
+    def __init__(self, base: Path, out: Path) -> None:
+        self._base, self._out, self._left = base, out, EMBED_TOTAL
+
+    def show(self, trial: Trial) -> str:
+        """Video and links of a trial, as far as its files are there."""
+        video = self._file(trial.figures.video)
+        page = self._file(f"{trial.setup.run}/report.html" if trial.setup.run else None)
+        link = self._link(page, "its run") if page else ""
+        if video is None:
+            return link
+        size = video.stat().st_size
+        if size > self._left:
+            return f"{self._link(video, 'video')} {link}"
+        self._left -= size
+        source = "data:video/mp4;base64," + base64.b64encode(video.read_bytes()).decode()
+        return f'<video src="{source}" controls muted preload="none"></video>{link}'
+
+    def _link(self, path: Path, text: str) -> str:
+        return f'<a href="{quote(os.path.relpath(path, self._out))}">{text}</a>'
+
+    def _file(self, name: str | None) -> Path | None:
+        path = self._base / name if name else None
+        return path if path is not None and path.is_file() else None
