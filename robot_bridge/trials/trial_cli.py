@@ -1,0 +1,109 @@
+"""`vidplan trial`: walk an operator through labelled trials on the robot."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from robot_bridge.trials.operator import Session
+    from robot_bridge.trials.store import TrialStore
+    from robot_bridge.trials.trial import Trial
+
+DESCRIPTION = """\
+Walk an operator through trials of one task: checks first, then start, stop or abort by keyboard, then the labels.
+Every trial is one row of the store, written when it starts, when it ends and with every answer.
+
+With two methods each round is a blinded comparison: their order is drawn, and told when both are labelled.
+
+  vidplan trial --store trials.db --task carrot --instruction "put the carrot in the bowl" \\
+      --method "vidplan=--server tcp://gpu:5555" --method "pi05=--server tcp://gpu:5556" -- --robot fr3
+
+What follows -- goes to `vidplan bridge` for every method. With --dry-run nothing is sent to the arm.
+The keys here are no emergency stop: keep the user stop in your hand.
+"""
+SERVER = "tcp://127.0.0.1:5555"
+
+
+def main(argv: list[str]) -> int:
+    """Run `vidplan trial`; 0 when the session ended as the operator wanted."""
+    at = argv.index("--") if "--" in argv else len(argv)
+    arguments = _parser().parse_args(argv[:at])
+    from robot_bridge.errors import BridgeError
+    from robot_bridge.trials.operator import rounds
+    from robot_bridge.trials.store import TrialStore
+
+    try:
+        with TrialStore(arguments.store) as store:
+            session = _session(store, arguments, argv[at + 1 :])
+            done = rounds(session, arguments.rounds, lambda trials: _make_reports(store, trials))
+    except BridgeError as error:
+        print(f"vidplan trial: {error}", file=sys.stderr)
+        return 1
+    except EOFError as error:
+        print(f"\nvidplan trial: {error}; what was written is in {arguments.store}", file=sys.stderr)
+        return 1
+    print(f"{done} rounds. All of them: vidplan report --store {arguments.store}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="vidplan trial", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--store", type=Path, required=True, metavar="FILE", help="trial store; made if missing")
+    parser.add_argument("--task", required=True, metavar="NAME", help="short name of the task, e.g. carrot")
+    parser.add_argument("--instruction", required=True, metavar="TEXT", help="the task in words, for all methods")
+    parser.add_argument(
+        "--method",
+        action="append",
+        metavar="NAME[=OPTIONS]",
+        help="a method and its own options of `vidplan bridge`; twice for a comparison (default: vidplan)",
+    )
+    parser.add_argument("--suite", default="trials", metavar="NAME", help="series the trials belong to (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=120.0, metavar="S", help="longest trial (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=0, metavar="N", help="end after so many (default: when you quit)")
+    parser.add_argument("--in-distribution", action="store_true", help='mark the task "(ID)" in the report')
+    return parser
+
+
+def _session(store: TrialStore, arguments: argparse.Namespace, common: list[str]) -> Session:
+    from robot_bridge.trials.console import Terminal
+    from robot_bridge.trials.operator import Session, Task
+    from robot_bridge.trials.preflight import DiskPreflight, ServersPreflight
+    from robot_bridge.trials.runner import BridgeRunner
+
+    methods = _methods(arguments.method or ["vidplan"], [*common, "--duration", f"{arguments.seconds:g}"])
+    from robot_bridge.cli import parser as bridge_parser
+
+    # Parsed here to find mistakes in them before anybody stands at the robot; the bridge parses them again.
+    settings = [bridge_parser().parse_args(options) for options in methods.values()]
+    keys = next((Path(s.curve_keys) for s in settings if s.curve_keys), None)
+    source = "sim" if any(s.use_sim_time for s in settings) else "real"
+    task = Task(arguments.suite, arguments.task, arguments.instruction, source, arguments.in_distribution or None)
+    servers = ServersPreflight([s.server or SERVER for s in settings], keys)
+    runners = {name: BridgeRunner(options) for name, options in methods.items()}
+    return Session(store, task, runners, [servers, DiskPreflight(store.path.parent)], Terminal())
+
+
+def _methods(given: list[str], common: list[str]) -> dict[str, list[str]]:
+    from robot_bridge.errors import ConfigError
+
+    methods = {name.strip(): [*common, *shlex.split(options)] for name, _, options in (g.partition("=") for g in given)}
+    if len(methods) != len(given) or len(given) > 2:
+        raise ConfigError("--method", "give one method, or two of different names to compare them.")
+    return methods
+
+
+def _make_reports(store: TrialStore, trials: list[Trial]) -> None:
+    """Video and report of each run, while the operator resets the scene."""
+    from robot_bridge.report.make import make_report
+
+    for trial in trials:
+        run = store.path.parent / str(trial.setup.run)
+        if (run / "events.jsonl").exists():
+            labels = {"success": trial.labels.success, "first_object": trial.labels.first_object}
+            make_report(run, labels)
