@@ -12,6 +12,7 @@ from planner_server.config import PlannerConfig
 
 DEFAULT_BUNDLE = Path(__file__).resolve().parent.parent / "models" / "bundles" / "tabletop"
 DEFAULT_ADDRESS = "tcp://127.0.0.1:5555"
+POLICY_WAIT = 0.3
 
 
 def parser() -> argparse.ArgumentParser:
@@ -58,7 +59,21 @@ def parser() -> argparse.ArgumentParser:
         type=_not_negative,
         default=config.perturbations,
         metavar="N",
-        help="perturbed continuations of the previous plan, beside the motions along the axes (%(default)s)",
+        help="perturbed copies of the policy's chunk, or of the previous plan, beside the motions along the axes "
+        "(%(default)s)",
+    )
+    options.add_argument(
+        "--policy",
+        metavar="ws://HOST:PORT",
+        help="propose what a policy behind openpi's protocol would do (`vidplan policy serve`, or a pi0.5-DROID "
+        "server); plans go on without it while it is away (default: go on as the previous plan did)",
+    )
+    options.add_argument(
+        "--policy-wait",
+        type=_seconds,
+        default=POLICY_WAIT,
+        metavar="S",
+        help="most seconds that a plan waits for the policy (%(default)s)",
     )
     options.add_argument(
         "--curve-keys",
@@ -96,7 +111,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     from plan_protocol.keys_cli import server_keys
     from plan_protocol.server import PlanServer
     from planner_server.errors import StartError
-    from planner_server.service import build_planner, measure_latency, open_bundle, planner_spec
+    from planner_server.service import build_planner, measure_latency, open_bundle, openpi_policy, planner_spec
 
     torch.set_flush_denormal(True)  # numbers too small to matter slow a CPU down
     if arguments.threads:
@@ -107,7 +122,8 @@ def _serve(arguments: argparse.Namespace) -> int:
     try:
         keys = server_keys(arguments.curve_keys) if arguments.curve_keys else None
         bundle = open_bundle(arguments.bundle, arguments.device)
-        planner = build_planner(bundle, config, arguments.device)
+        policy = openpi_policy(bundle, arguments.policy, arguments.policy_wait) if arguments.policy else None
+        planner = build_planner(bundle, config, arguments.device, policy)
         print(f"bundle   {bundle.config.name} ({arguments.bundle}), sha256 {bundle.hash[:12]}", flush=True)
         latency = measure_latency(planner, bundle)
         print(
@@ -121,6 +137,8 @@ def _serve(arguments: argparse.Namespace) -> int:
         print(f"vidplan serve: {error}", file=sys.stderr)
         return 1
     height, width = bundle.config.image_size
+    if policy:
+        print(f"policy   {arguments.policy}: {policy.note}", flush=True)
     print(f"cameras  {', '.join(bundle.config.views)} at {width}x{height}", flush=True)
     print(f"ready    {server.address} (Ctrl-C stops)", flush=True)
     server.serve_forever()
@@ -140,6 +158,16 @@ def _positive(text: str) -> int:
     value = _not_negative(text)
     if value == 0:
         raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 60:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of seconds from 0 to 60")
     return value
 
 

@@ -182,6 +182,7 @@ class Planner:
             times=request.observation_stamp + (P + 1 + np.arange(horizon)) * period,
             frame_period=period,
             kinematics=arm,
+            observation=request.observation,
         )
 
     def _propose(self, situation: Situation, seed: int) -> tuple[list[Proposal], dict[str, str]]:

@@ -15,8 +15,10 @@ from planner_server.config import PlannerConfig
 from planner_server.errors import StartError
 from planner_server.limits import Limits
 from planner_server.planner import Planner
+from planner_server.policy.errors import PolicyError
 from planner_server.proposers.basis import BasisProposer
 from planner_server.proposers.biased import BiasedProposer, NominalPolicy, PreviousPlan
+from planner_server.proposers.openpi import OpenPiPolicy, OpenPiProposer
 from robot_model.conventions import DROID_RESET_JOINTS
 from robot_model.franka import franka
 from robot_model.kinematics import ArmKinematics
@@ -58,18 +60,29 @@ def build_planner(
         config.max_gripper_speed,
         spec.frame_period,
     )
-    proposers = (
-        BasisProposer(config.speeds, config.yaw_speed),
-        BiasedProposer(
-            policy or PreviousPlan(),
-            config.perturbations,
-            config.position_noise,
-            config.yaw_noise,
-            config.gripper_flip,
-        ),
-    )
+    noise = (config.perturbations, config.position_noise, config.yaw_noise, config.gripper_flip)
+    if isinstance(policy, OpenPiPolicy):
+        biased: BiasedProposer = OpenPiProposer(policy, *noise)
+    else:
+        biased = BiasedProposer(policy or PreviousPlan(), *noise)
+    proposers = (BasisProposer(config.speeds, config.yaw_speed), biased)
     arms = [ArmKinematics(franka(name)) for name in spec.robots]
     return Planner(bundle, proposers, arms, limits, config, device)
+
+
+def openpi_policy(bundle: Bundle, address: str, patience: float) -> OpenPiPolicy:
+    """The policy at an address, seeing the bundle's first scene camera and its wrist camera.
+
+    Raises:
+        StartError: The address is not understood, or the bundle lacks one of these cameras.
+    """
+    riding = [camera.mount != "base" for camera in bundle.config.cameras]
+    if all(riding) or not any(riding):
+        raise StartError(f"a policy sees a scene and a wrist camera; {bundle.config.name} has {bundle.config.views}")
+    try:
+        return OpenPiPolicy(address, riding.index(False), riding.index(True), patience)
+    except PolicyError as error:
+        raise StartError(str(error)) from error
 
 
 def planner_spec(bundle: Bundle, plan_latency: float) -> PlannerSpec:

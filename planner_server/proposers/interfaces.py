@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
+from plan_protocol.messages import Observation
 from robot_model.kinematics import ArmKinematics
 
 
@@ -22,6 +23,7 @@ class Situation:
         times: ``(H,)`` seconds on the robot's clock of the poses to propose.
         frame_period: Seconds between two poses.
         kinematics: The robot's arm.
+        observation: What the robot saw and felt, for policies with eyes.
     """
 
     robot_id: str
@@ -31,6 +33,7 @@ class Situation:
     times: np.ndarray
     frame_period: float
     kinematics: ArmKinematics
+    observation: Observation | None = None
 
     @property
     def start_time(self) -> float:
