@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import sys
 from typing import Protocol
@@ -29,7 +30,20 @@ class Console(Protocol):
 
 
 class Terminal:
-    """Standard input and output."""
+    """Standard input and output.
+
+    Reads the file itself: Python's own buffer would swallow lines that `select` then never announces, the abort key
+    among them.
+    """
+
+    def __init__(self, descriptor: int | None = None) -> None:
+        """Listen.
+
+        Args:
+            descriptor: File to read; None: standard input.
+        """
+        self._input = sys.stdin.fileno() if descriptor is None else descriptor
+        self._typed = b""
 
     def say(self, text: str) -> None:
         """See `Console.say`."""
@@ -38,15 +52,26 @@ class Terminal:
     def ask(self, prompt: str) -> str:
         """See `Console.ask`."""
         print(f"{prompt} ", end="", flush=True)
-        return self._line()
+        while (line := self._line()) is None:
+            self._read()
+        return line
 
     def poll(self) -> str | None:
         """See `Console.poll`."""
-        ready, _, _ = select.select([sys.stdin], [], [], 0.0)
-        return self._line() if ready else None
+        if (line := self._line()) is None and select.select([self._input], [], [], 0.0)[0]:
+            self._read()
+            line = self._line()
+        return line
 
-    def _line(self) -> str:
-        line = sys.stdin.readline()  # not input(): its own buffer would hide lines from select
-        if not line:
+    def _read(self) -> None:
+        more = os.read(self._input, 4096)
+        if not more:
             raise EOFError("the terminal was closed")
-        return line.strip()
+        self._typed += more
+
+    def _line(self) -> str | None:
+        line, end, rest = self._typed.partition(b"\n")
+        if not end:
+            return None
+        self._typed = rest
+        return line.decode(errors="replace").strip()

@@ -18,7 +18,8 @@ from robot_bridge.trials.trial import SIDES, Setup, Trial
 
 POLL = 0.1
 """Seconds between looks at the keyboard while a trial runs."""
-QUIT = "q"
+QUIT, GO = "q", "g"
+"""Starting takes a letter: an Enter too many must never move the arm."""
 
 
 @dataclass(frozen=True)
@@ -141,13 +142,13 @@ class Session:
                 if not check.passed and check.advice:
                     self._console.say(f"       -> {check.advice}")
             if all(check.passed for check in checks):
-                prompt = f"Scene reset, user stop in your hand? Enter starts {name}, r checks again, q ends:"
+                prompt = f"Scene reset, user stop in your hand? g starts {name}, Enter checks again, q ends:"
             else:
                 prompt = "Not ready. Enter checks again, q ends:"
             answer = self._console.ask(prompt).lower()
             if answer == QUIT:
                 raise Quit
-            if not answer and all(check.passed for check in checks):
+            if answer == GO and all(check.passed for check in checks):
                 return
 
     def _watch(self, runner: TrialRunner) -> str:

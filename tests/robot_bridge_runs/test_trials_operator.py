@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import random
 import sys
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ import pytest
 from robot_bridge import children
 from robot_bridge.errors import ConfigError
 from robot_bridge.trials import preflight, trial_cli
+from robot_bridge.trials.console import Terminal
 from robot_bridge.trials.operator import Session, Task, rounds
 from robot_bridge.trials.preflight import Check, DiskPreflight, ServersPreflight
 from robot_bridge.trials.runner import BridgeRunner
@@ -87,7 +89,7 @@ def session(store: TrialStore, console: FakeConsole, **runners: FakeRunner) -> S
 
 def test_a_trial_from_start_to_labels(store: TrialStore) -> None:
     runner = FakeRunner(store)
-    console = FakeConsole(["", "maybe", *LABELS[:3], "101", *LABELS[3:]], [None, "x", "s"])
+    console = FakeConsole(["g", "maybe", *LABELS[:3], "101", *LABELS[3:]], [None, "x", "s"])
     assert rounds(session(store, console, vidplan=runner), 1) == 1
     (trial,) = store.trials()
     assert (trial.outcome, trial.setup.method, trial.setup.source) == ("finished", "vidplan", "real")
@@ -102,7 +104,7 @@ def test_a_trial_from_start_to_labels(store: TrialStore) -> None:
 
 def test_no_arm_moves_before_the_preflight_passes(store: TrialStore) -> None:
     runner, bad = FakeRunner(store, ["timeout"]), Check("camera", False, "no picture for 3 s", "plug it in")
-    console = FakeConsole(["", "r", "", *LABELS])
+    console = FakeConsole(["g", "", "g", *LABELS])
     made = Session(store, TASK, {"vidplan": runner}, [FakePreflight([bad], [GOOD])], console)
     made.round()
     assert [trial.outcome for trial in store.trials()] == ["timeout"]
@@ -117,7 +119,9 @@ def test_no_arm_moves_before_the_preflight_passes(store: TrialStore) -> None:
 
 
 def test_a_comparison_is_blind_until_it_is_judged(store: TrialStore) -> None:
-    console = FakeConsole(["", *LABELS, "", *LABELS, "both", "b"] * 6, [key for _ in range(12) for key in (None, "s")])
+    console = FakeConsole(
+        ["g", *LABELS, "g", *LABELS, "both", "b"] * 6, [key for _ in range(12) for key in (None, "s")]
+    )
     runner = FakeRunner(store, [None] * 12)
     compared = session(store, console, alpha=runner, beta=runner)
     orders = set()
@@ -138,7 +142,7 @@ def test_a_comparison_is_blind_until_it_is_judged(store: TrialStore) -> None:
 @pytest.mark.parametrize("keys", [[None, "a"], []])
 def test_abort_and_ctrl_c_stop_the_arm_and_keep_the_row(store: TrialStore, keys: list[str | None]) -> None:
     runner = FakeRunner(store)
-    made = session(store, FakeConsole(["", *LABELS], keys), vidplan=runner)
+    made = session(store, FakeConsole(["g", *LABELS], keys), vidplan=runner)
     if keys:
         made.round()
     else:
@@ -151,14 +155,14 @@ def test_abort_and_ctrl_c_stop_the_arm_and_keep_the_row(store: TrialStore, keys:
 
 def test_what_was_answered_is_kept_when_the_terminal_goes_away(store: TrialStore) -> None:
     with pytest.raises(EOFError):
-        session(store, FakeConsole(["", "y", "y"], ["s"]), vidplan=FakeRunner(store)).round()
+        session(store, FakeConsole(["g", "y", "y"], ["s"]), vidplan=FakeRunner(store)).round()
     (trial,) = store.trials()
     assert (trial.outcome, trial.labels) == ("finished", Labels(success=True, instruction_followed=True))
 
 
 def test_an_error_does_not_count_and_is_tried_again(store: TrialStore) -> None:
     runner = FakeRunner(store, ["error", None])
-    session(store, FakeConsole(["", "", *LABELS], ["s"]), vidplan=runner).round()
+    session(store, FakeConsole(["g", "g", *LABELS], ["s"]), vidplan=runner).round()
     (trial,) = store.trials()
     assert (trial.outcome, trial.attempt, trial.setup.seed) == ("finished", 2, 0)
     assert runner.calls == ["start runs/table1/carrot-0000", "abort", "start runs/table1/carrot-0000-2", "stop"]
@@ -211,3 +215,17 @@ def test_wrong_options_of_the_bridge_are_refused_before_anything_starts(
     with pytest.raises(SystemExit):
         trial_cli.main(options)
     assert "--robott" in capsys.readouterr().err
+
+
+def test_no_line_is_lost_between_asking_and_polling() -> None:
+    reader, writer = os.pipe()
+    terminal = Terminal(reader)
+    assert terminal.poll() is None
+    os.write(writer, b"first\nx\na\nhal")
+    assert [terminal.ask("?"), terminal.poll(), terminal.poll(), terminal.poll()] == ["first", "x", "a", None]
+    os.write(writer, b"f\n")
+    assert terminal.poll() == "half"
+    os.close(writer)
+    with pytest.raises(EOFError):
+        terminal.poll()
+    os.close(reader)
