@@ -1,0 +1,121 @@
+"""Stage ``policy``: behaviour cloning with the shared training loop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from models.data import Dataset
+from models.policy import ClonedPolicy, PolicyConfig, save_policy
+from models.policy_demonstrations import Demonstrations, demonstrations
+from models.training.config import LoopConfig
+from models.training.loop import Draw, train
+
+VIEWS = ("left", "right", "wrist")
+JOINT_NOISE = 0.02
+"""rad of noise on the joints it is told, so that it looks at the pictures."""
+LIGHT = 0.2
+"""Largest change of brightness and contrast of a view, as a share."""
+EVALUATED = 256
+
+
+class PolicyStage:
+    """Random frames of the demonstrations.
+
+    Attributes:
+        module: The policy.
+    """
+
+    name = "policy"
+
+    def __init__(self, data: Path, config: PolicyConfig, objects: int, seed: int) -> None:
+        """Read the demonstrations of both splits.
+
+        Raises:
+            DatasetError: A split has none.
+        """
+        self.splits = {}
+        for split in ("train", "val"):
+            # All views, although it sees two: the frames are then decoded once for all that is trained on them.
+            dataset = Dataset(data, split, image_size=config.image_size, views=VIEWS)
+            self.splits[split] = dataset, demonstrations(dataset, config.steps, objects)
+        self.columns = [VIEWS.index(view) for view in config.views]
+        torch.manual_seed(seed)
+        self.module = ClonedPolicy(config)
+        spread = self.splits["train"][1].actions[..., :7].std((0, 1))
+        self.module.scale.copy_(torch.from_numpy(spread).clamp(min=1e-3))
+
+    def loss(self, batch: int, draw: Draw) -> tuple[Tensor, dict[str, float]]:
+        """See `loop.Stage`."""
+        dataset, shown = self.splits["train"]
+        chosen = draw.mine(draw.rows.integers(len(shown.rows), size=batch))
+        noise = draw.mine(JOINT_NOISE * torch.randn(batch, 7, generator=draw.noise))
+        uniform = torch.rand(batch, 2, len(self.columns), generator=draw.noise)
+        light = draw.mine(1 + LIGHT * (2 * uniform - 1))
+        answer, target = self._answer(dataset, shown, chosen, draw, noise, light)
+        return _losses(self.module, answer, target)
+
+    def notes(self) -> dict[str, Any]:
+        """See `loop.Stage`."""
+        shown = self.splits["train"][1]
+        return {"episodes": shown.episodes, "frames": len(shown.rows), "prompts": sorted(set(shown.prompts))}
+
+    @torch.no_grad()
+    def metrics(self) -> dict[str, Any]:
+        """Of held-out demonstrations: error of the joint velocities [rad/s], against standing still, and gripper."""
+        dataset, shown = self.splits["val"]
+        chosen = np.unique(np.linspace(0, len(shown.rows) - 1, EVALUATED).astype(int))
+        answer, target = self._answer(dataset, shown, chosen)
+        wrong = (answer[..., 7] > 0) != (target[..., 7] > 0.5)
+        return {
+            "velocity error": round((answer[..., :7] * self.module.scale - target[..., :7]).abs().mean().item(), 4),
+            "standing still": round(target[..., :7].abs().mean().item(), 4),
+            "gripper wrong": round(wrong.float().mean().item(), 4),
+            "episodes": shown.episodes,
+        }
+
+    def _answer(
+        self,
+        dataset: Dataset,
+        shown: Demonstrations,
+        chosen: np.ndarray,
+        draw: Draw | None = None,
+        noise: Tensor | float = 0.0,
+        light: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """The policy's answer and the demonstrated actions ``(B, steps, 8)`` at frames of the demonstrations."""
+        pictures = torch.from_numpy(dataset.frames[shown.rows[chosen]][:, self.columns])
+        joints, gripper, target = (
+            torch.from_numpy(values[chosen]) for values in (shown.joints, shown.gripper, shown.actions)
+        )
+        if draw:
+            pictures, joints, gripper, target = (draw.place(v) for v in (pictures, joints, gripper, target))
+        if light is not None:
+            brightness, contrast = light[:, 0, :, None, None, None], light[:, 1, :, None, None, None]
+            pictures = ((pictures - 128.0) * contrast + 128) * brightness
+            pictures = pictures.clamp(0, 255)
+        prompts = [shown.prompts[index] for index in chosen]
+        return self.module(pictures, joints + noise, gripper, prompts), target
+
+
+def train_policy(data: Path, out: Path, loop: LoopConfig, objects: int, config: PolicyConfig) -> dict[str, Any]:
+    """Train a policy and leave it in ``OUT/policy.safetensors``; the report, as `loop.train` writes it.
+
+    Raises:
+        ModelsError: The data has no demonstrations, or the run cannot go on.
+    """
+    stage = PolicyStage(data, config, objects, loop.seed)
+    report = train(stage, loop, out)
+    save_policy(stage.module, out / "policy.safetensors")
+    return report
+
+
+def _losses(policy: ClonedPolicy, answer: Tensor, target: Tensor) -> tuple[Tensor, dict[str, float]]:
+    velocity = functional.smooth_l1_loss(answer[..., :7].float(), target[..., :7] / policy.scale)
+    gripper = functional.binary_cross_entropy_with_logits(answer[..., 7].float(), target[..., 7])
+    return velocity + 0.3 * gripper, {"velocity": velocity.item(), "gripper": gripper.item()}
