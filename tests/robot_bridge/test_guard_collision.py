@@ -66,7 +66,9 @@ def test_boxes_that_are_none_are_refused(text):
 @pytest.mark.parametrize("box", ["", "0.45,0,0.2,0.3,0.3,0.1"])
 def test_a_plan_into_the_table_or_a_box_ends_before_it(box):
     down = np.array([0, 0, -0.02, 0, 0, 0, 0])
-    cell = FakeCell(lambda request: make_plan(request, straight(request, down)), keep_out=box)
+    cell = FakeCell(
+        lambda request: make_plan(request, straight(request, down)), keep_out=box, workspace_lower=(0.15, -0.6, 0.0)
+    )
     cell.run(15.0)
     assert cell.speed() == 0.0
     assert cell.executor.rejected["scene_collision"] > 0
