@@ -42,7 +42,7 @@ SECTIONS: Sequence[tuple[str, Section]] = (
         Section((tables.calibration, tables.correlation, tables.detection), (plots.reliability, plots.detection)),
     ),
     ("reward", Section((tables.reward, tables.semantic), (plots.value,))),
-    ("ranking", Section((tables.ranking,))),
+    ("ranking", Section((tables.ranking, tables.refinement))),
     ("plan_seconds", Section((tables.plan,))),
 )
 

@@ -191,16 +191,30 @@ def semantic(part: Part) -> Table:
 
 
 def ranking(part: Part) -> Table:
-    """Fidelity of the planner's ranking, when it was measured."""
-    rows = [["figure", "value"]]
-    for key in ("kendall_tau", "top_third_rate", "regret", "regret_metres", "states", "candidates"):
-        if key in part:
-            rows.append([key.replace("_", " "), show(part[key])])
-    for view, entry in part.get("views", {}).items():
-        rows.append([f"kendall tau of the {view} view alone", show(entry["kendall_tau"]["mean"])])
-    for kind, entry in part.get("by_kind", {}).items():
-        rows.append([f"kendall tau, {kind}", show(entry["kendall_tau"]["mean"])])
-    return Table("Are candidates ranked as the simulator ranks them?", part.get("note", ""), rows)
+    """Fidelity of the planner's ranking: overall, by kind of state, and of other ways to judge."""
+    groups: dict[str, Part] = {"planner": part["overall"]}
+    groups |= {f"{kind} states": entry for kind, entry in part["by_kind"].items()}
+    groups |= {f"candidates {which}": entry for which, entry in part["by_candidates"].items()}
+    groups |= {f"judged by {way.replace('_', ' ')}": entry for way, entry in part["ways"].items()}
+    groups |= {f"{view} view alone": entry for view, entry in part["views"].items()}
+    groups["drawn blindly"] = part["random"]
+    keys = ("kendall_tau", "kendall_tau_progress", "top_third_rate", "regret", "progress_metres")
+    rows = [["", "states", "Kendall's tau", "tau with progress", "in the best third", "regret", "progress [m]"]]
+    for name, entry in groups.items():
+        states = max(figure["states"] for figure in entry.values())
+        rows.append([name, str(states), *(_with_interval(entry.get(key)) for key in keys)])
+    text = f"{part['note']} {part['candidates']} candidates in a state; in brackets the 95 % interval over states."
+    return Table("Are candidates ranked as the simulator ranks them?", text, rows)
+
+
+def refinement(part: Part) -> Table:
+    """What the local planner did to the winners, in the simulator."""
+    rows = [["states", "changed", "progress before [m]", "after [m]", "improved", "worsened", "true reward gained"]]
+    keys = ("progress_before_metres", "progress_after_metres", "improved", "worsened", "true_reward_gain")
+    for kind, entry in part["refinement"].items():
+        rows.append([kind, f"{entry['refined']} of {entry['states']}", *(_with_interval(entry[key]) for key in keys)])
+    text = "The chosen candidate before and after refinement, both flown in the simulator; states it changed only."
+    return Table("Does refinement help?", text, rows)
 
 
 def plan(part: Part) -> Table:
@@ -216,6 +230,13 @@ def show(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
     return str(value)
+
+
+def _with_interval(figure: Part | None) -> str:
+    if figure is None or figure["mean"] is None:
+        return ""
+    low, high = figure["interval"]
+    return f"{show(figure['mean'])} [{show(low)}, {show(high)}]"
 
 
 def _sentence(text: str) -> str:
