@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -37,13 +37,14 @@ class BridgeRunner:
     A bridge that ends by itself without an error has come to the end of its time (``--duration``).
     """
 
-    def __init__(self, options: Sequence[str]) -> None:
+    def __init__(self, options: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
         """Keep the options.
 
         Args:
             options: Of `vidplan bridge`, without instruction and recording.
+            environment: Variables set on top of this program's own.
         """
-        self._options = list(options)
+        self._options, self._environment = list(options), environment
         self._child: Child | None = None
         self._folder, self._named = Path(), ""
 
@@ -51,7 +52,7 @@ class BridgeRunner:
         """Start the bridge; its output goes to ``bridge.log``."""
         self._folder, self._named = folder, setup.run or str(folder)
         arguments = ["--instruction", setup.instruction, "--record", str(folder), *self._options]
-        self._child = Child("bridge", arguments, folder / "bridge.log")
+        self._child = Child("bridge", arguments, folder / "bridge.log", self._environment)
 
     def wait(self, seconds: float) -> str | None:
         """See `TrialRunner.wait`."""
