@@ -76,13 +76,22 @@ class Cell:
         self.strangers: tuple[str, ...] = ()
         self.target = ""
 
-    def reset(self, seed: int | np.random.Generator, target: str | None = None, look: Look | None = None) -> None:
+    def reset(
+        self,
+        seed: int | np.random.Generator,
+        target: str | None = None,
+        look: Look | None = None,
+        objects: tuple[str, ...] = NAMES,
+        count: tuple[int, int] = VISIBLE_OBJECTS,
+    ) -> None:
         """Lay the table anew and put the arm at `HOME_JOINTS`, gripper open.
 
         Args:
             seed: The same seed gives the same scene.
             target: Name of an object that must be on the table; drawn at random when not given.
             look: How the cell looks; the nominal look when not given.
+            objects: What may be on the table beside the target.
+            count: Fewest and most objects on the table, the target and the look's strangers included.
 
         Raises:
             SimCellError: No object is called ``target``.
@@ -91,10 +100,10 @@ class Cell:
         if target is not None and target not in NAMES:
             raise SimCellError(f"no object is called {target!r}; choose one of: {', '.join(NAMES)}")
         self.target = target or str(rng.choice([name for name in NAMES if not OBJECT[name].distractor]))
-        others = [name for name in NAMES if name != self.target]
+        others = [name for name in objects if name != self.target]
         self._dress(look or Look())
-        count = rng.integers(VISIBLE_OBJECTS[0], VISIBLE_OBJECTS[1] + 1 - len(self.strangers))
-        chosen = {self.target, *rng.choice(others, count - 1, replace=False)}
+        drawn = rng.integers(count[0], max(count[0], count[1] - len(self.strangers)) + 1)
+        chosen = {self.target, *rng.choice(others, drawn - 1, replace=False)}
         self.visible = tuple(name for name in NAMES if name in chosen)
 
         mujoco.mj_resetData(self.model, self.data)

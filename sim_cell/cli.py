@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sim_cell.errors import SimCellError
 
+if TYPE_CHECKING:
+    from sim_cell.recipe import Recipe
+
 LOOKS = ("plain", "varied", "stranger", "light", "camera")
+BEHAVIOURS = ("pick", "chunks", "mixed")
 
 
 def main(argv: list[str]) -> int:
@@ -35,6 +41,14 @@ def _record(argv: list[str]) -> int:
         "--look", choices=LOOKS, default="varied", help="how the cells look, see docs/sim-cell.md (%(default)s)"
     )
     parser.add_argument("--frames", type=_positive, default=45, help="most frames of an episode (%(default)s)")
+    parser.add_argument(
+        "--objects", metavar="A,B,...", help="the only objects on the tables, episodes are about them in turn (all)"
+    )
+    parser.add_argument(
+        "--clutter", metavar="N[-M]", type=_span, help="objects on the table beside bowl and target (2-4)"
+    )
+    parser.add_argument("--behaviour", choices=BEHAVIOURS, help="what the arm does, see docs/sim-cell.md (all in turn)")
+    parser.add_argument("--successes", action="store_true", help="try failed episodes again until they succeed")
     parser.add_argument("--held-out", action="store_true", help="put all episodes, not every tenth, into the split val")
     parser.add_argument("--workers", type=_positive, default=2, help="processes; one per core is good (%(default)s)")
     _add_size(parser)
@@ -44,7 +58,7 @@ def _record(argv: list[str]) -> int:
     from sim_cell.recorder import record_dataset
 
     size = arguments.width, arguments.height
-    dataset = Dataset(arguments.out, arguments.seed, *size, arguments.look, arguments.held_out)
+    dataset = Dataset(arguments.out, arguments.seed, *size, arguments.look, arguments.held_out, _recipe(arguments))
     summary = record_dataset(dataset, arguments.episodes, arguments.workers, arguments.minutes, arguments.frames)
     rate = summary.frames / summary.seconds
     print(
@@ -52,6 +66,17 @@ def _record(argv: list[str]) -> int:
         f"{summary.frames} frames, {summary.successes} episodes succeed, {summary.seconds:.0f} s, {rate:.1f} frames/s"
     )
     return 0
+
+
+def _recipe(arguments: argparse.Namespace) -> Recipe:
+    from sim_cell.recipe import Recipe
+
+    recipe = Recipe(behaviour=arguments.behaviour, successes=arguments.successes)
+    if arguments.clutter:
+        recipe = replace(recipe, count=(arguments.clutter[0] + 1, arguments.clutter[1] + 1))
+    if arguments.objects:
+        recipe = replace(recipe, objects=tuple(name.strip() for name in arguments.objects.split(",")))
+    return recipe
 
 
 def _what_if(argv: list[str]) -> int:
@@ -108,6 +133,14 @@ def _positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
     return value
+
+
+def _span(text: str) -> tuple[int, int]:
+    fewest, dash, most = text.partition("-")
+    try:
+        return int(fewest), int(most if dash else fewest)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is neither a number nor a range such as 0-2") from None
 
 
 def _even(text: str) -> int:

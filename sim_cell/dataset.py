@@ -21,6 +21,7 @@ from sim_cell.episode import Episode
 from sim_cell.errors import DatasetMismatchError
 from sim_cell.hand import TICKS_PER_FRAME
 from sim_cell.objects import CLASSES
+from sim_cell.recipe import Recipe
 
 VIDEO_RATE = 5
 VIDEO_OPTIONS = {"crf": "14", "preset": "fast", "g": "10", "bf": "0"}  # near lossless: a pea is a few pixels
@@ -29,15 +30,23 @@ DECIMALS = 9  # of numbers in annotations: far below what any consumer resolves
 
 
 class Dataset:
-    """The episodes of one recording (one seed, one look, one picture size) below ``root``.
+    """The episodes of one recording (one seed, one look, one recipe, one picture size) below ``root``.
 
     Every tenth episode goes to the split ``val``; all of them do with ``held_out``.
     """
 
     def __init__(
-        self, root: Path, seed: int, width: int, height: int, look: str = "plain", held_out: bool = False
+        self,
+        root: Path,
+        seed: int,
+        width: int,
+        height: int,
+        look: str = "plain",
+        held_out: bool = False,
+        recipe: Recipe | None = None,
     ) -> None:
         self.root, self.seed, self.size, self.look, self.held_out = root, seed, [width, height], look, held_out
+        self.recipe = recipe or Recipe()
 
     def prepare(self) -> None:
         """Create the folder and the list of classes.
@@ -62,12 +71,18 @@ class Dataset:
             annotation = json.loads(path.read_text())
             recorded = annotation["vidplan"]
             found = recorded["seed"], recorded.get("look", "plain"), recorded["cameras"][CAMERAS[0]]["size"]
+            recipe = recorded.get("recipe")
         except (OSError, ValueError, KeyError, TypeError):
             return False
         if found != (self.seed, self.look, self.size):
             raise DatasetMismatchError(
                 f"{path} was recorded with seed {found[0]}, look {found[1]} and size {found[2]}, not seed {self.seed}, "
                 f"look {self.look} and size {self.size}. Record to another folder, or with the same settings."
+            )
+        if recipe != self.recipe.describe().get("recipe"):
+            raise DatasetMismatchError(
+                f"{path} was recorded with other objects, clutter or behaviour: {recipe or 'the defaults'}. Record to "
+                "another folder, or with the same settings."
             )
         files = [self.root / video["video_path"] for video in annotation["videos"]] + [self.root / recorded["labels"]]
         return all(file.is_file() and file.stat().st_size > 0 for file in files)
@@ -124,6 +139,7 @@ class Dataset:
                 "view_order": list(CAMERAS),
                 "target": episode.target,
                 "behaviour": episode.behaviour,
+                **self.recipe.describe(),
                 "cameras": {name: _describe_camera(episode.calibrations[name]) for name in CAMERAS},
                 "labels": f"labels/{split}/{index}.npz",
             },

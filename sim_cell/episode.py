@@ -11,13 +11,18 @@ from robot_model.ros_names import CAMERAS
 from sim_cell import behaviours
 from sim_cell.cameras import Calibration
 from sim_cell.cell import Cell, View
+from sim_cell.errors import SimCellError
 from sim_cell.hand import TICKS_PER_FRAME, Hand, Tick
-from sim_cell.look import LOOKS
-from sim_cell.objects import BOWL, CLASSES, NAMES
+from sim_cell.look import LOOKS, Look
+from sim_cell.objects import BOWL, CLASSES
+from sim_cell.recipe import Recipe
 from sim_cell.truth import Truth
 
 FRAMES = 45
 FRAMES_AFTER_SUCCESS = 4
+ATTEMPTS = 10
+"""Scenes tried until an episode that has to succeed does."""
+DEFAULT = Recipe()
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,9 @@ class Episode:
     calibrations: dict[str, Calibration]
 
 
-def record(cell: Cell, seed: int, index: int, look: str = "plain", longest: int = FRAMES) -> Episode:
+def record(
+    cell: Cell, seed: int, index: int, look: str = "plain", longest: int = FRAMES, recipe: Recipe = DEFAULT
+) -> Episode:
     """Simulate episode ``index`` of the data set ``seed``; depends on nothing else.
 
     The behaviour and the target go round robin over the index, everything else is drawn from (seed, index).
@@ -68,11 +75,26 @@ def record(cell: Cell, seed: int, index: int, look: str = "plain", longest: int 
         index: Of the episode.
         look: One of `look.LOOKS`.
         longest: Most frames of an episode.
+        recipe: What it is about.
+
+    Raises:
+        SimCellError: It has to succeed, and in none of `ATTEMPTS` scenes it did.
     """
-    rng = np.random.default_rng([seed, index])
-    kinds = behaviours.KINDS
-    kind, target = kinds[index % len(kinds)], NAMES[index // len(kinds) % len(NAMES)]
-    cell.reset(rng, target, LOOKS[look](np.random.default_rng([seed, index, 1])))
+    appearance = LOOKS[look](np.random.default_rng([seed, index, 1]))
+    for attempt in range(ATTEMPTS):
+        rng = np.random.default_rng([seed, index, 1 + attempt] if attempt else [seed, index])
+        episode = _attempt(cell, rng, appearance, longest, recipe, *recipe.turn(index))
+        if episode.success or not recipe.successes:
+            return episode
+    raise SimCellError(
+        f"episode {index} of seed {seed} did not succeed in {ATTEMPTS} scenes: allow more frames, or failures"
+    )
+
+
+def _attempt(
+    cell: Cell, rng: np.random.Generator, look: Look, longest: int, recipe: Recipe, kind: str, target: str
+) -> Episode:
+    cell.reset(rng, target, look, recipe.objects, recipe.count)
     hand, truth = Hand(cell), Truth(cell)
     behaviours.start(hand, kind, rng)
     moves = behaviours.behave(hand, kind, rng)

@@ -90,6 +90,6 @@ def _start_worker(dataset: Dataset, longest: int) -> None:
 
 
 def _record_one(index: int) -> tuple[int, bool]:
-    episode = record(_cell, _dataset.seed, index, _dataset.look, _longest)
+    episode = record(_cell, _dataset.seed, index, _dataset.look, _longest, _dataset.recipe)
     _dataset.write(index, episode)
     return len(episode.images), episode.success
