@@ -11,33 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from robot_bridge.backends.names import ARMS, GRIPPERS
+from robot_bridge.backends.names import ARMS, GRIPPERS, RECOVERIES
 from robot_bridge.errors import ConfigError
+from robot_bridge.setting import TOPIC, box, checked, choice, flag, name, number, text
 from robot_model.conventions import CONTROL_PERIOD
 from robot_model.errors import UnknownRobotError
 from robot_model.franka import franka
 from robot_model.ros_names import CAMERAS, GRIPPER_COMMANDS, JOINT_STATES, arm_topic, camera_topic
 from robot_model.shapes import KeepOut
-
-
-def _text(default: str, help: str) -> Any:
-    return field(default=default, metadata={"help": help})
-
-
-def _choice(default: str, choices: Mapping[str, str], help: str) -> Any:
-    return field(default=default, metadata={"help": f"{help}: {', '.join(choices)}", "choices": tuple(choices)})
-
-
-def _flag(help: str) -> Any:
-    return field(default=False, metadata={"help": help})
-
-
-def _number(default: float, low: float, high: float, help: str) -> Any:
-    return field(default=default, metadata={"help": help, "low": low, "high": high})
-
-
-def _box(default: tuple[float, float, float], help: str) -> Any:
-    return field(default=default, metadata={"help": help, "low": -2.0, "high": 2.0})
 
 
 @dataclass(frozen=True)
@@ -48,90 +29,104 @@ class BridgeConfig:
         ConfigError: A value is out of its range or contradicts another one.
     """
 
-    instruction: str = _text("", "the task in words; empty: wait for one on /vidplan/instruction")
-    server: str = _text("tcp://127.0.0.1:5555", "address of the planner server (vidplan serve)")
-    curve_keys: str = _text("", "this robot's folder of `vidplan keys`: encrypt, for a server on another machine")
-    robot: str = _text("panda", "arm model: panda or fr3")
-    robot_id: str = _text("robot", "name of this robot at the server; two robots must not share one")
+    instruction: str = text("", "the task in words; empty: wait for one on /vidplan/instruction")
+    server: str = text("tcp://127.0.0.1:5555", "address of the planner server (vidplan serve)")
+    curve_keys: str = text("", "this robot's folder of `vidplan keys`: encrypt, for a server on another machine")
+    robot: str = text("panda", "arm model: panda or fr3")
+    robot_id: str = text("robot", "name of this robot at the server; two robots must not share one")
     cameras: tuple[str, ...] = field(
         default=tuple(f"{name}={camera_topic(name)}" for name in CAMERAS),
         metadata={"help": "camera topics as ROLE=TOPIC; a topic that ends in /compressed carries CompressedImage"},
     )
-    joint_topic: str = _text(JOINT_STATES, "topic of the joint states (arm, and the gripper's knuckle)")
-    backend: str = _choice("joint_trajectory", ARMS, "way to the arm")
-    gripper: str = _choice("robotiq_forward", GRIPPERS, "way to the gripper")
-    arm_command_topic: str = _text("", "topic or action for the arm; empty: the stock controller's for this backend")
-    gripper_command_topic: str = _text(GRIPPER_COMMANDS, "topic for the gripper's knuckle angle")
-    gripper_action: str = _text("", "action of the gripper, for the Franka Hand its prefix; empty: the driver's own")
-    nuc: str = _text("tcp://172.16.0.3:4242", "address of the DROID NUC")
-    use_sim_time: bool = _flag("take the time from /clock (simulation, bags)")
-    dry_run: bool = _flag("compute, guard and record every command, send none")
-    record: str = _text("", "directory for the run's record; empty: keep none")
-    duration: float = _number(0.0, 0.0, 86400.0, "stop after this many seconds; 0: run until interrupted")
+    joint_topic: str = name(JOINT_STATES, "topic of the joint states (arm, and the gripper's knuckle)")
+    backend: str = choice("joint_trajectory", ARMS, "way to the arm")
+    gripper: str = choice("robotiq_forward", GRIPPERS, "way to the gripper")
+    arm_command_topic: str = name("", "topic or action for the arm; empty: the stock controller's for this backend")
+    gripper_command_topic: str = name(GRIPPER_COMMANDS, "topic for the gripper's knuckle angle")
+    gripper_action: str = name("", "action of the gripper, for the Franka Hand its prefix; empty: the driver's own")
+    recovery: str = choice("auto", RECOVERIES, "how the arm is brought back after a reflex or a user stop")
+    driver_namespace: str = name("", "namespace of the arm's driver, for the recovery")
+    nuc: str = text("tcp://172.16.0.3:4242", "address of the DROID NUC")
+    autostart: bool = flag(
+        "configure and activate at once; otherwise wait for the transitions of a lifecycle manager", default=True
+    )
+    use_sim_time: bool = flag("take the time from /clock (simulation, bags)")
+    dry_run: bool = flag("compute, guard and record every command, send none")
+    record: str = text("", "directory for the run's record; empty: keep none")
+    duration: float = number(0.0, 0.0, 86400.0, "s", "time after which the bridge ends; 0: run until interrupted")
     seed: int = field(default=0, metadata={"help": "seed of the planner's random draws", "low": 0, "high": 2**31 - 1})
     frames_wanted: bool = field(
         default=False, metadata={"help": "also ask for the imagined frames (always when recording)"}
     )
 
-    control_rate: float = _number(round(1 / CONTROL_PERIOD, 9), 5.0, 100.0, "commands per second")
-    command_rate: float = _number(200.0, 100.0, 1000.0, "positions per second of the backend forward_position")
-    window: float = _number(0.2, 0.1, 0.5, "seconds of motion sent ahead; its braking tail comes on top")
-    stop_time: float = _number(0.2, 0.05, 0.5, "seconds in which the arm can always be stopped; bounds its speed")
-    latency_margin: float = _number(
-        0.05, 0.0, 5.0, "seconds added to the measured latency: when the next chunk may take over"
+    connect_timeout: float = number(
+        10.0, 0.5, 600.0, "s", "how long configuring waits for the planner's greeting (autostart tries again)"
     )
-    request_timeout: float = _number(30.0, 0.5, 600.0, "seconds after which a request is given up")
-    retry_pause: float = _number(0.3, 0.0, 10.0, "seconds to wait after a refused or failed plan")
+    task_patience: float = number(
+        30.0, 1.0, 600.0, "s", "time without an accepted plan after which the action ExecuteTask gives up"
+    )
+    control_rate: float = number(round(1 / CONTROL_PERIOD, 9), 5.0, 100.0, "Hz", "commands per second")
+    command_rate: float = number(200.0, 100.0, 1000.0, "Hz", "positions per second of the backend forward_position")
+    window: float = number(0.2, 0.1, 0.5, "s", "motion sent ahead; its braking tail comes on top")
+    stop_time: float = number(0.2, 0.05, 0.5, "s", "time in which the arm can always be stopped; bounds its speed")
+    latency_margin: float = number(
+        0.05, 0.0, 5.0, "s", "added to the measured latency: when the next chunk may take over"
+    )
+    request_timeout: float = number(30.0, 0.5, 600.0, "s", "age at which a request is given up")
+    retry_pause: float = number(0.3, 0.0, 10.0, "s", "wait after a refused or failed plan")
 
-    sync_tolerance: float = _number(0.07, 0.001, 0.5, "largest spread of stamps within one set of frames and joints")
-    max_camera_age: float = _number(0.5, 0.02, 5.0, "oldest frame of a camera that may be planned on")
-    max_camera_skew: float = _number(0.07, 0.001, 0.5, "largest spread of the three cameras' stamps")
-    max_joint_age: float = _number(0.25, 0.01, 5.0, "oldest joint state while moving")
-    max_plan_age: float = _number(15.0, 0.5, 600.0, "oldest observation a plan may rest on when its motion begins")
-    late_tolerance: float = _number(0.1, 0.0, 0.5, "seconds a plan may begin in the past while the arm moves")
+    sync_tolerance: float = number(
+        0.07, 0.001, 0.5, "s", "largest spread of stamps within one set of frames and joints"
+    )
+    max_camera_age: float = number(0.5, 0.02, 5.0, "s", "oldest frame of a camera that may be planned on")
+    max_camera_skew: float = number(0.07, 0.001, 0.5, "s", "largest spread of the three cameras' stamps")
+    max_joint_age: float = number(0.25, 0.01, 5.0, "s", "oldest joint state while moving")
+    max_plan_age: float = number(15.0, 0.5, 600.0, "s", "oldest observation a plan may rest on when its motion begins")
+    late_tolerance: float = number(0.1, 0.0, 0.5, "s", "how far a plan may begin in the past while the arm moves")
 
-    workspace_lower: tuple[float, float, float] = _box((0.15, -0.6, 0.165), "lower corner of the flange's box")
-    workspace_upper: tuple[float, float, float] = _box((0.85, 0.6, 0.9), "upper corner of the flange's box")
-    workspace_slack: float = _number(0.05, 0.0, 0.3, "poses outside by less are moved inside, others refused")
-    max_linear_speed: float = _number(0.25, 0.01, 1.0, "fastest flange motion between two waypoints, m/s")
-    max_angular_speed: float = _number(1.0, 0.05, 3.0, "fastest flange rotation between two waypoints, rad/s")
-    max_step_excess: float = _number(
-        3.0, 1.0, 10.0, "steps up to this many times too long are shortened, others refused"
+    workspace_lower: tuple[float, float, float] = box((0.15, -0.6, 0.165), "lower corner of the flange's box")
+    workspace_upper: tuple[float, float, float] = box((0.85, 0.6, 0.9), "upper corner of the flange's box")
+    workspace_slack: float = number(0.05, 0.0, 0.3, "m", "poses outside by less are moved inside, others refused")
+    max_linear_speed: float = number(0.25, 0.01, 1.0, "m/s", "fastest flange motion between two waypoints")
+    max_angular_speed: float = number(1.0, 0.05, 3.0, "rad/s", "fastest flange rotation between two waypoints")
+    max_step_excess: float = number(
+        3.0, 1.0, 10.0, "", "steps up to this many times too long are shortened, others refused"
     )
-    max_first_distance: float = _number(0.12, 0.01, 0.5, "first waypoint's largest distance from the commanded pose, m")
-    max_first_angle: float = _number(0.5, 0.05, 1.5, "first waypoint's largest angle from the commanded pose, rad")
-    max_ik_position: float = _number(0.005, 1e-4, 0.05, "largest position residual of inverse kinematics, m")
-    max_ik_rotation: float = _number(0.05, 1e-3, 0.5, "largest rotation residual of inverse kinematics, rad")
-    condition_slow: float = _number(
-        17.0, 5.0, 1000.0, "condition number of the Jacobian above which the arm slows down"
+    max_first_distance: float = number(
+        0.12, 0.01, 0.5, "m", "first waypoint's largest distance from the commanded pose"
     )
-    condition_stop: float = _number(30.0, 6.0, 2000.0, "condition number of the Jacobian at which it stops")
-    joint_margin: float = _number(0.1, 0.0, 0.5, "distance kept from the joints' end stops")
-    self_margin: float = _number(0.01, 0.0, 0.1, "distance kept between parts of the robot")
-    scene_margin: float = _number(0.005, 0.0, 0.2, "distance kept from table and boxes, fingertips apart")
-    tip_clearance: float = _number(
-        -0.005, -0.03, 0.1, "the same for the fingertips, reckoned closed: open they are 13 mm shorter"
+    max_first_angle: float = number(0.5, 0.05, 1.5, "rad", "first waypoint's largest angle from the commanded pose")
+    max_ik_position: float = number(0.005, 1e-4, 0.05, "m", "largest position residual of inverse kinematics")
+    max_ik_rotation: float = number(0.05, 1e-3, 0.5, "rad", "largest rotation residual of inverse kinematics")
+    condition_slow: float = number(
+        17.0, 5.0, 1000.0, "", "condition number of the Jacobian above which the arm slows down"
     )
-    table_height: float = _number(0.0, -2.0, 1.0, "height of the table's top in the arm's base frame")
-    keep_out: str = _text(
+    condition_stop: float = number(30.0, 6.0, 2000.0, "", "condition number of the Jacobian at which it stops")
+    joint_margin: float = number(0.1, 0.0, 0.5, "rad", "distance kept from the joints' end stops")
+    self_margin: float = number(0.01, 0.0, 0.1, "m", "distance kept between parts of the robot")
+    scene_margin: float = number(0.005, 0.0, 0.2, "m", "distance kept from table and boxes, fingertips apart")
+    tip_clearance: float = number(
+        -0.005, -0.03, 0.1, "m", "the same for the fingertips, reckoned closed: open they are 13 mm shorter"
+    )
+    table_height: float = number(0.0, -2.0, 1.0, "m", "height of the table's top in the arm's base frame")
+    keep_out: str = text(
         "", "boxes that must stay free, 'x,y,z,sx,sy,sz; ...': centre and edge lengths in the arm's base frame"
     )
-    velocity_scale: float = _number(0.5, 0.02, 1.0, "share of the arm's velocity limits used")
-    acceleration_scale: float = _number(0.5, 0.02, 1.0, "share of the arm's acceleration limits used")
-    max_tracking_error: float = _number(0.25, 0.02, 1.0, "largest joint distance between commanded and measured arm")
-    anchor_tolerance: float = _number(
-        0.05, 0.005, 0.5, "joint distance at rest above which the measured arm is taken over"
+    velocity_scale: float = number(0.5, 0.02, 1.0, "", "share of the arm's velocity limits used")
+    acceleration_scale: float = number(0.5, 0.02, 1.0, "", "share of the arm's acceleration limits used")
+    max_tracking_error: float = number(
+        0.25, 0.02, 1.0, "rad", "largest joint distance between commanded and measured arm"
+    )
+    anchor_tolerance: float = number(
+        0.05, 0.005, 0.5, "rad", "joint distance at rest above which the measured arm is taken over"
     )
 
-    gripper_close_above: float = _number(0.6, 0.05, 0.95, "the gripper closes when a plan's value rises above")
-    gripper_open_below: float = _number(0.4, 0.05, 0.95, "the gripper opens when a plan's value falls below")
-    gripper_interval: float = _number(0.8, 0.0, 5.0, "shortest time between two gripper goals")
+    gripper_close_above: float = number(0.6, 0.05, 0.95, "", "the gripper closes when a plan's value rises above")
+    gripper_open_below: float = number(0.4, 0.05, 0.95, "", "the gripper opens when a plan's value falls below")
+    gripper_interval: float = number(0.8, 0.0, 5.0, "s", "shortest time between two gripper goals")
 
     def __post_init__(self) -> None:
-        for item in fields(self):
-            object.__setattr__(
-                self, item.name, _checked(item.name, getattr(self, item.name), item.default, item.metadata)
-            )
+        self._check_each()
         if self.backend == "dry_run":
             object.__setattr__(self, "dry_run", True)
         try:
@@ -157,6 +152,7 @@ class BridgeConfig:
                 raise ConfigError("cameras", f"'{entry}' is not ROLE=TOPIC, e.g. left=/camera/image")
             if role in topics or topic in topics.values():
                 raise ConfigError("cameras", f"'{entry}' names a role or topic that another camera has already")
+            checked("cameras", topic, "", {"pattern": TOPIC})
             topics[role] = topic
         return topics
 
@@ -168,7 +164,7 @@ class BridgeConfig:
             ConfigError: One of them is not six finite numbers, or has no volume.
         """
         boxes = []
-        for number, entry in enumerate(filter(str.strip, self.keep_out.split(";")), start=1):
+        for index, entry in enumerate(filter(str.strip, self.keep_out.split(";")), start=1):
             try:
                 x, y, z, *size = (float(value) for value in entry.split(","))
                 a, b, c = size
@@ -176,7 +172,7 @@ class BridgeConfig:
                 raise ConfigError("keep_out", f"'{entry.strip()}' is not six numbers x,y,z,sx,sy,sz") from error
             if not (all(map(math.isfinite, (x, y, z, a, b, c))) and min(a, b, c) > 0):
                 raise ConfigError("keep_out", f"'{entry.strip()}': numbers must be finite and edge lengths positive")
-            boxes.append(KeepOut(f"keep-out box {number}", (x, y, z), (a, b, c)))
+            boxes.append(KeepOut(f"keep-out box {index}", (x, y, z), (a, b, c)))
         return tuple(boxes)
 
     @property
@@ -200,6 +196,20 @@ class BridgeConfig:
         """Seconds between two commands."""
         return 1.0 / self.control_rate
 
+    def _check_each(self) -> None:
+        """Every setting on its own; all that are wrong are named at once."""
+        wrong: list[ConfigError] = []
+        for item in fields(self):
+            try:
+                value = checked(item.name, getattr(self, item.name), item.default, item.metadata)
+            except ConfigError as error:
+                wrong.append(error)
+            else:
+                object.__setattr__(self, item.name, value)
+        if wrong:
+            first, *others = wrong
+            raise ConfigError(first.field, "; ".join([first.message, *map(str, others)]))
+
     def _check_pairs(self) -> None:
         if any(low >= high for low, high in zip(self.workspace_lower, self.workspace_upper, strict=True)):
             raise ConfigError("workspace_lower", f"must be below workspace_upper {self.workspace_upper} on every axis")
@@ -222,33 +232,7 @@ class BridgeConfig:
             ConfigError: A name is unknown or a value cannot be used.
         """
         known = {item.name for item in fields(cls)}
-        for name in values:
-            if name not in known:
-                raise ConfigError(name, f"is not a setting of the bridge; known: {', '.join(sorted(known))}")
+        for given in values:
+            if given not in known:
+                raise ConfigError(given, f"is not a setting of the bridge; known: {', '.join(sorted(known))}")
         return cls(**values)
-
-
-def _checked(name: str, value: Any, default: Any, metadata: Mapping[str, Any]) -> Any:
-    """``value`` in the type of ``default``, within the range of ``metadata``."""
-    if isinstance(default, (bool, str)):
-        if not isinstance(value, type(default)):
-            raise ConfigError(
-                name, f"must be {'true or false' if isinstance(default, bool) else 'text'}, got {value!r}"
-            )
-        if value not in metadata.get("choices", (value,)):
-            raise ConfigError(name, f"'{value}' is not one of: {', '.join(metadata['choices'])}")
-        return value
-    if isinstance(default, tuple):
-        if isinstance(value, str) or not hasattr(value, "__iter__"):
-            raise ConfigError(name, f"must be a list, got {value!r}")
-        if isinstance(default[0], str):
-            return tuple(_checked(name, entry, "", metadata) for entry in value)
-        entries = tuple(_checked(name, entry, 0.0, metadata) for entry in value)
-        if len(entries) != len(default):
-            raise ConfigError(name, f"must have {len(default)} values, got {len(entries)}")
-        return entries
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ConfigError(name, f"must be a finite number, got {value!r}")
-    if not metadata["low"] <= value <= metadata["high"]:
-        raise ConfigError(name, f"must lie in [{metadata['low']:g}, {metadata['high']:g}], got {value:g}")
-    return type(default)(value)

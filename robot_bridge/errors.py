@@ -12,11 +12,12 @@ class ConfigError(BridgeError):
 
     Attributes:
         field: Name of the setting.
+        message: What is wrong with it.
     """
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(f"{field}: {message}")
-        self.field = field
+        self.field, self.message = field, message
 
 
 class ImageError(BridgeError):
@@ -33,3 +34,7 @@ class HistoryError(BridgeError):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class PlannerError(BridgeError):
+    """No planner that fits this robot: not there yet, or its promises differ; trying again later may help."""

@@ -19,3 +19,9 @@ GRIPPERS: dict[str, str] = {
     "sim": "the simulated cell's gripper",
     "none": "no gripper is commanded",
 }
+
+RECOVERIES: dict[str, str] = {
+    "auto": "franka_ros2 where its messages are installed and commands are sent, else none",
+    "franka_ros2": "/vidplan/recover asks franka_ros2 and its controller manager (needs franka_msgs)",
+    "none": "the bridge takes no part in it",
+}
