@@ -19,6 +19,7 @@ SUBCOMMANDS = {
     "policy": ("planner_server.policy.cli", "Train a small policy, or serve one over openpi's protocol"),
     "evaluate": ("planner_server.evaluation.cli", "Measure a bundle: video, control, uncertainty, rewards, ranking"),
     "trial": ("robot_bridge.trials.trial_cli", "Walk an operator through labelled trials, blinded A/B if wanted"),
+    "trials": ("robot_bridge.experiment.cli", "Closed-loop trials of several methods in the simulated cell"),
     "report": ("robot_bridge.trials.report", "Report on a store of trials: success, significance, latencies, failures"),
     "bundle": ("models.bundle_cli", "Explain a bundle: its models, shapes, cameras and hashes"),
     "keys": ("plan_protocol.keys_cli", "Make keys, so that server and robots may talk over a network"),

@@ -1,10 +1,11 @@
-"""What the trials of a store say: rates per task and method, every method against a baseline, preferences."""
+"""What the trials of a store say: rates per task and method, every pair of methods, preferences."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 from robot_bridge.trials.statistics import Rate, barnard, mcnemar, rate
 from robot_bridge.trials.trial import SIDES, Trial
@@ -34,16 +35,16 @@ class Cell:
 
 @dataclass(frozen=True)
 class Difference:
-    """A method against the baseline on one task.
+    """A method against another one on one task.
 
     Attributes:
         task: The task.
         method: The method.
         baseline: What it is compared with.
-        points: Success rate minus the baseline's, in percent points.
+        points: Success rate minus the other's, in percent points.
         pairs: Seeds both were judged on.
         won: Of these, where only the method succeeded.
-        lost: Where only the baseline did.
+        lost: Where only the other did.
         mcnemar: p over the pairs; None without any.
         barnard: p over all judged trials, pairs or not.
     """
@@ -101,10 +102,11 @@ class Series:
         return [cell for cell in cells if cell.trials]
 
     def differences(self) -> list[Difference]:
-        """Every method against the first one, where both have judged trials."""
-        against = self.methods[0]
+        """Every method against every one before it, task by task, where both have judged trials."""
         pairs = (
-            (self.cell(task, method), self.cell(task, against)) for task in self.tasks for method in self.methods[1:]
+            (self.cell(task, method), self.cell(task, other))
+            for task in self.tasks
+            for other, method in combinations(self.methods, 2)
         )
         return [_difference(cell, base) for cell, base in pairs if cell.success.of and base.success.of]
 

@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from robot_bridge.trials.comparison import Cell, Series
 
+SETTINGS = "settings.json"
+"""What `vidplan trials` keeps beside the recordings of a suite: its settings, and what the methods are."""
+
 
 def main(argv: list[str]) -> int:
     """Run `vidplan report`; 0 when the report was written."""
@@ -27,7 +30,7 @@ def main(argv: list[str]) -> int:
         print(f"vidplan report: {error}", file=sys.stderr)
         return 1
     for row in content["table"]:
-        print(_line(row))
+        print(table_line(row))
     print(f"report: {out / 'report.html'}")
     return 0
 
@@ -83,10 +86,11 @@ def make_report(store: Path, out: Path, suite: str | None = None, baseline: str 
     if baseline is not None and baseline not in methods:
         raise StoreError(f"baseline: no trials of '{baseline}'; there are: {', '.join(sorted(methods))}.")
     groups = series(trials, baseline)
-    content = report_content(groups)
+    series_of = {group.suite: _settings(store, group.suite) for group in groups}
+    content = report_content(groups) | {"series": {suite: kept for suite, kept in series_of.items() if kept}}
     try:
         out.mkdir(parents=True, exist_ok=True)
-        _write(out / "report.html", build_page(groups, store, out))
+        _write(out / "report.html", build_page(groups, store, out, series_of))
         _write(out / "report.json", json.dumps(content, indent=1) + "\n")
     except OSError as error:
         raise StoreError(f"--out: cannot write to {out}: {error}.") from error
@@ -104,6 +108,7 @@ def report_content(groups: Sequence[Series]) -> dict[str, Any]:
 
 def _row(group: Series, cell: Cell) -> dict[str, Any]:
     credit = [t.labels.partial_credit for t in cell.trials if t.labels.partial_credit is not None]
+    stalls = [t.figures.longest_stall_s for t in cell.trials if t.figures.longest_stall_s is not None]
     return _named(
         group,
         {
@@ -116,6 +121,9 @@ def _row(group: Series, cell: Cell) -> dict[str, Any]:
             "instruction_following_wilson95": cell.followed.wilson,
             "partial_credit": sum(credit) / len(credit) if credit else None,
             "not_judged": len(cell.trials) - cell.success.of,
+            "errors": sum(trial.outcome == "error" for trial in cell.trials),
+            "longest_stall_s": max(stalls) if stalls else None,
+            "stalled_over_a_chunk": sum(trial.figures.stalled for trial in cell.trials),
         },
     )
 
@@ -124,7 +132,8 @@ def _named(group: Series, row: dict[str, Any]) -> dict[str, Any]:
     return {"suite": group.suite, "source": group.source, **row}
 
 
-def _line(row: dict[str, Any]) -> str:
+def table_line(row: dict[str, Any]) -> str:
+    """A row of ``table`` for the terminal."""
     name = f"{row['suite']:<12} {row['source']:<5} {row['task']:<10} {row['method']:<20}"
     if not row["episodes"]:
         return f"{name} not judged"
@@ -134,6 +143,11 @@ def _line(row: dict[str, Any]) -> str:
         f"{name} {100 * row['success_rate']:4.0f} % of {row['episodes']:3d} ({100 * low:.0f} to {100 * high:.0f})"
         + ("" if followed is None else f", followed {100 * followed:.0f} %")
     )
+
+
+def _settings(store: Path, suite: str) -> dict[str, Any]:
+    path = store.parent / "runs" / suite / SETTINGS
+    return dict(json.loads(path.read_text())) if path.is_file() else {}
 
 
 def _write(path: Path, text: str) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib import resources
 from pathlib import Path
 from string import Template
+from typing import Any
 from urllib.parse import quote
 
 from robot_bridge.report.tables import bullet_list
@@ -25,8 +26,15 @@ STYLE = (
 SOURCES = {"sim": "simulated", "real": "on the robot"}
 
 
-def build_page(groups: Sequence[Series], store: Path, out: Path) -> str:
-    """The page as text, to be written into ``out``; paths of the trials are relative to the store's folder."""
+def build_page(groups: Sequence[Series], store: Path, out: Path, kept: Mapping[str, Mapping[str, Any]]) -> str:
+    """The page as text.
+
+    Args:
+        groups: The trials.
+        store: The trial store; paths of the trials are relative to its folder.
+        out: Folder that the page will be written into.
+        kept: By suite, what `vidplan trials` keeps of it: ``settings``, ``methods``.
+    """
     trials = [trial for group in groups for trial in group.trials]
     template = Template(resources.files("robot_bridge.report").joinpath("page.html").read_text())
     videos = _Videos(store.resolve().parent, out.resolve())
@@ -36,7 +44,7 @@ def build_page(groups: Sequence[Series], store: Path, out: Path) -> str:
         figures=_figures(groups, trials),
         notes=_notes(trials),
         video=STYLE,
-        strips="".join(_series(group, videos) for group in groups),
+        strips="".join(_series(group, videos, kept.get(group.suite, {})) for group in groups),
         **dict.fromkeys(("curves", "plans", "events", "foot"), ""),
     )
 
@@ -48,7 +56,20 @@ def _unfinished(trials: Sequence[Trial]) -> list[str]:
         "Trials interrupted, or still running": sum(t.outcome in (INTERRUPTED, RUNNING) for t in trials),
         "Trials that ended in an error": sum(t.outcome == "error" for t in trials),
     }
-    return [f"{words}: {count}." for words, count in counts.items() if count]
+    return [f"{words}: {count}." for words, count in counts.items() if count] + _mixed(trials)
+
+
+def _mixed(trials: Sequence[Trial]) -> list[str]:
+    """Methods whose trials of one suite were planned with different weights."""
+    used: dict[tuple[str, str], set[str]] = {}
+    for trial in trials:
+        if trial.figures.bundle:
+            used.setdefault((trial.setup.suite, trial.setup.method), set()).add(trial.figures.bundle)
+    mixed = {key: hashes for key, hashes in used.items() if len(hashes) > 1}
+    return [
+        f"Planned with {len(hashes)} different bundles: {method} in {suite}."
+        for (suite, method), hashes in mixed.items()
+    ]
 
 
 def _figures(groups: Sequence[Series], trials: Sequence[Trial]) -> str:
@@ -67,7 +88,7 @@ def _notes(trials: Sequence[Trial]) -> str:
     return f'<div class="notes">{items}</div>' if items else ""
 
 
-def _series(group: Series, videos: _Videos) -> str:
+def _series(group: Series, videos: _Videos, kept: Mapping[str, Any]) -> str:
     parts = [
         ("Success, %", "Under each rate its 95 % interval (Wilson). Laid out as Table 1 of the paper; ID: in the "
          "nominal policy's distribution.", report_tables.paper_table(group, "success")),
@@ -76,6 +97,8 @@ def _series(group: Series, videos: _Videos) -> str:
         ("Are they different?", "McNemar's exact test compares trials of the same seed, Barnard's all of them. p is "
          "the chance of a difference at least this large if there were none; no correction for many comparisons.",
          report_tables.differences(group)),
+        ("Does planning keep up?", "A stall is a time on the robot's clock that the arm stands still because the next "
+         "plan is not there.", report_tables.pace(group)),
         ("Preferred, blinded", "What operators preferred without knowing which was which.",
          report_tables.preferences(group)),
         ("Curves", "", _curves(group)),
@@ -87,7 +110,20 @@ def _series(group: Series, videos: _Videos) -> str:
         for title, text, content in parts
         if content
     )
-    return f"<section><h2>{escape(group.suite)}, {SOURCES[group.source]}</h2>{body}</section>"
+    return f"<section><h2>{escape(group.suite)}, {SOURCES[group.source]}</h2>{_about(kept)}{body}</section>"
+
+
+def _about(kept: Mapping[str, Any]) -> str:
+    """The methods and settings of a suite, where they were kept."""
+    methods = "".join(
+        f"<li><b>{escape(name)}</b>: {escape(says)}</li>" for name, says in kept.get("methods", {}).items()
+    )
+    settings = {name: value for name, value in kept.get("settings", {}).items() if value}
+    words = [f"{name.replace('_', ' ')} {value if isinstance(value, (int, float, str)) else ' '.join(value)}"
+             for name, value in settings.items()]  # fmt: skip
+    return (f"<ul>{methods}</ul>" if methods else "") + (
+        f'<p class="sub">{escape(", ".join(words))}</p>' if words else ""
+    )
 
 
 def _curves(group: Series) -> str:

@@ -6,7 +6,9 @@ from collections import Counter
 from datetime import datetime
 from html import escape
 
-from robot_bridge.trials.comparison import Cell, Series
+import numpy as np
+
+from robot_bridge.trials.comparison import Cell, Difference, Series
 from robot_bridge.trials.statistics import Rate
 from robot_bridge.trials.trial import Trial
 
@@ -48,16 +50,46 @@ def _rate(rate: Rate, best: float | None) -> str:
 
 
 def differences(series: Series) -> str:
-    """Every method against the baseline, empty text where there is nothing to compare."""
+    """Every method against the baseline, the other pairs folded; empty text where there is nothing to compare."""
+    found = series.differences()
+    against = [item for item in found if item.baseline == series.methods[0]]
+    others = [item for item in found if item.baseline != series.methods[0]]
+    folded = f"<details><summary>The other pairs of methods</summary>{_pairs(others)}</details>" if others else ""
+    return (_pairs(against) if against else "") + folded
+
+
+def _pairs(items: list[Difference]) -> str:
     rows = ""
-    for item in series.differences():
+    for item in items:
         names = f"<th>{escape(item.task)}</th><td>{escape(item.method)} against {escape(item.baseline)}</td>"
         pairs = f"<td>{item.pairs}</td><td>{item.won} : {item.lost}</td>"
         rows += (
             f"<tr>{names}<td>{item.points:+.0f}</td>{pairs}<td>{_p(item.mcnemar)}</td><td>{_p(item.barnard)}</td></tr>"
         )
     head = "".join(f"<th>{name}</th>" for name in ("", "points", "same seeds", "won : lost", "McNemar p", "Barnard p"))
-    return f'<div class="wide"><table class="numbers"><tr><th>task</th>{head}</tr>{rows}</table></div>' if rows else ""
+    return f'<div class="wide"><table class="numbers"><tr><th>task</th>{head}</tr>{rows}</table></div>'
+
+
+def pace(series: Series) -> str:
+    """Whether planning kept up, a row per method; empty text where nothing was measured."""
+    rows = ""
+    for method in series.methods:
+        known = [t.figures for t in series.trials if t.setup.method == method and t.figures.longest_stall_s is not None]
+        round_trips = [ms for figures in known for ms in figures.latencies_ms]
+        if not round_trips:
+            continue
+        median, slow = np.quantile(round_trips, (0.5, 0.95))
+        longest = max(figures.longest_stall_s or 0.0 for figures in known)
+        stalled = sum(figures.stalled for figures in known)
+        rows += (
+            f"<tr><th>{escape(method)}</th><td>{len(round_trips)}</td><td>{median:.0f}</td><td>{slow:.0f}</td>"
+            f"<td>{longest:.1f}</td><td>{stalled} of {len(known)}</td></tr>"
+        )
+    names = ("plans", "median ms", "95 % ms", "longest stall, s", "trials that stalled longer than a chunk")
+    head = "".join(f"<th>{name}</th>" for name in names)
+    return (
+        f'<div class="wide"><table class="numbers"><tr><th>method</th>{head}</tr>{rows}</table></div>' if rows else ""
+    )
 
 
 def preferences(series: Series) -> str:
@@ -74,7 +106,9 @@ def preferences(series: Series) -> str:
 def log(series: Series) -> str:
     """Every trial as a line."""
     names = ("trial", "task", "method", "seed", "ended", "success", "followed", "touched first", "credit")
-    head = "".join(f"<th>{name}</th>" for name in (*names, "plans", "95 % ms", "unsure", "started", "note"))
+    head = "".join(
+        f"<th>{name}</th>" for name in (*names, "plans", "95 % ms", "stall s", "unsure", "seconds", "started", "note")
+    )
     rows = "".join(_line(trial) for trial in series.trials)
     return f'<div class="wide"><table class="log"><tr>{head}</tr>{rows}</table></div>'
 
@@ -85,7 +119,9 @@ def _line(trial: Trial) -> str:
     cells = [trial.id, setup.task, setup.method, setup.seed, trial.outcome]
     cells += [_yes(labels.success), _yes(labels.instruction_followed), labels.first_object, labels.partial_credit]
     cells += [figures.plans, f"{slow[-1]:.0f}" if slow else None]
+    cells += [None if figures.longest_stall_s is None else f"{figures.longest_stall_s:.1f}"]
     cells += [None if figures.mean_uncertainty is None else f"{figures.mean_uncertainty:.2f}"]
+    cells += [None if figures.seconds is None else f"{figures.seconds:.0f}"]
     cells += [datetime.fromtimestamp(trial.started).strftime("%Y-%m-%d %H:%M"), labels.note]
     return "<tr>" + "".join(f"<td>{'' if c is None else escape(str(c))}</td>" for c in cells) + "</tr>"
 

@@ -17,7 +17,7 @@ from robot_bridge.errors import BridgeError
 from robot_bridge.trials.owner import is_alive, this_process
 from robot_bridge.trials.trial import ENDINGS, INTERRUPTED, RUNNING, UNDONE, Figures, Labels, Setup, Trial
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 APPLICATION = 0x56694450
 """Marks the file as ours ("ViDP"), see SQLite's ``application_id``."""
 PATIENCE = 30.0
@@ -32,12 +32,13 @@ CREATE TABLE trials (
   outcome TEXT NOT NULL, started REAL NOT NULL, finished REAL, attempt INTEGER NOT NULL,
   package TEXT NOT NULL, owner TEXT NOT NULL,
   seconds REAL, plans INTEGER, latencies_ms TEXT NOT NULL DEFAULT '[]', mean_uncertainty REAL, bundle TEXT,
-  bag TEXT, video TEXT,
+  bag TEXT, video TEXT, longest_stall_s REAL, chunk_s REAL,
   success INTEGER, instruction_followed INTEGER, first_object TEXT, partial_credit INTEGER, preference TEXT,
   note TEXT NOT NULL DEFAULT '',
   UNIQUE (suite, task, method, seed)
 )
 """
+SINCE_VERSION_1 = ("longest_stall_s REAL", "chunk_s REAL")
 SETUP, FIGURES, LABELS = (tuple(item.name for item in fields(kind)) for kind in (Setup, Figures, Labels))
 
 
@@ -120,6 +121,15 @@ class TrialStore:
         self._change(number, row | (_columns(labels) if labels else {}), f"outcome IN ('{RUNNING}', '{INTERRUPTED}')")
         return self.get(number)
 
+    def interrupt(self, number: int) -> Trial:
+        """Mark a running trial as cut off: it may be run again.
+
+        Raises:
+            StoreError: No such trial, or it does not run.
+        """
+        self._change(number, {"outcome": INTERRUPTED}, f"outcome = '{RUNNING}'")
+        return self.get(number)
+
     def label(self, number: int, labels: Labels) -> Trial:
         """Write the labels of a trial, in place of those it had.
 
@@ -166,7 +176,11 @@ class TrialStore:
                 self._database.execute(f"PRAGMA application_id = {APPLICATION}")
             if self._pragma("application_id") != APPLICATION:
                 raise StoreError(f"{self.path}: a database, but not of trials; choose another file.")
-            if (version := self._pragma("user_version")) != SCHEMA_VERSION:
+            if (version := self._pragma("user_version")) == 1:
+                for column in SINCE_VERSION_1:
+                    self._database.execute(f"ALTER TABLE trials ADD COLUMN {column}")
+                self._database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            elif version != SCHEMA_VERSION:
                 raise StoreError(
                     f"{self.path}: store version {version}, this VidPlan knows {SCHEMA_VERSION}; use its writer."
                 )

@@ -80,6 +80,8 @@ class Figures:
         bundle: SHA-256 of the planner's weights, hexadecimal.
         bag: ROS recording.
         video: Video; both are paths like `Setup.run`.
+        longest_stall_s: Longest time on the robot's clock that the arm stood still because no plan was there.
+        chunk_s: Length of a planned chunk, which a stall should not exceed.
     """
 
     seconds: float | None = None
@@ -89,6 +91,13 @@ class Figures:
     bundle: str | None = None
     bag: str | None = None
     video: str | None = None
+    longest_stall_s: float | None = None
+    chunk_s: float | None = None
+
+    @property
+    def stalled(self) -> bool:
+        """Whether it stood still for longer than a chunk because no plan was there."""
+        return self.longest_stall_s is not None and self.chunk_s is not None and self.longest_stall_s > self.chunk_s
 
     @property
     def latency_quantiles_ms(self) -> tuple[float, ...]:
