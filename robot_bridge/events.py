@@ -45,9 +45,18 @@ def plan_fields(plan: Plan, number: int, request_id: int, latency_ms: float) -> 
 def guarded_fields(proposal: Proposal, notes: tuple[Finding, ...]) -> Event:
     """What became of an accepted plan: the waypoints as they will be followed, and what was mended."""
     return {
+        "age": round(proposal.start - proposal.plan.observation_stamp, 6),
         "guarded_times": proposal.times.tolist(),
         "guarded_poses": proposal.poses.tolist(),
         "notes": [{"reason": note.reason.value, "detail": note.detail} for note in notes],
+    }
+
+
+def refused_fields(now: float, plan: Plan, refusal: Finding) -> Event:
+    """Why a plan is not followed."""
+    return {
+        "age": round(now - plan.observation_stamp, 6),
+        "refused_for": {"reason": refusal.reason.value, "detail": refusal.detail},
     }
 
 
@@ -62,6 +71,10 @@ def in_words(event: Event) -> str | None:
         "started": "bridge is up",
         "waiting": "waiting",
         "connected": "planner found",
+        "unconfigured": "NOT CONFIGURED",
+        "activated": "active",
+        "deactivated": "INACTIVE",
+        "recovering": "recovery",
         "instruction": "task",
         "reject": f"refused ({event.get('reason')})",
         "hold": f"HOLDING ({event.get('reason')})",

@@ -6,43 +6,32 @@ Free of ROS and of threads: `tick` is called at the control rate with the robot'
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from enum import Enum
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import numpy as np
 
 from plan_protocol.messages import Observation, Plan
 from robot_bridge.asking import Answer, Asker, Link, Senser
 from robot_bridge.commanded import Command, CommandedMotion
+from robot_bridge.commanding import Commander
 from robot_bridge.config import BridgeConfig
-from robot_bridge.events import Event, event, guarded_fields, plan_fields
-from robot_bridge.gripper import GripperSwitch
+from robot_bridge.events import Event, event
 from robot_bridge.guard.command import Tracking
-from robot_bridge.guard.observation import JointAge, ObservationGuard
-from robot_bridge.guard.plan import Expected, PlanGuard, Proposal
+from robot_bridge.guard.observation import JointAge
+from robot_bridge.guard.rearm import RearmCheck
 from robot_bridge.guard.reasons import Finding, Reason
 from robot_bridge.guard.stop import LatchedStop
+from robot_bridge.judging import Judge
 from robot_bridge.planner_link import LinkEvent
+from robot_bridge.states import RESTING, State
 from robot_bridge.synchroniser import JointSample
 
 CLOCK_SET_BACK = 0.5
 """Seconds by which the robot's clock must jump back to count as set back."""
 
-STANDSTILL = 0.05
-"""Measured joint speed below which the arm counts as standing still, rad/s."""
-
 SETTLED = 0.4
 """Seconds at rest after which the measured arm should be where it was commanded."""
-
-
-class State(str, Enum):
-    """What the bridge is doing."""
-
-    IDLE = "idle"
-    WAITING = "waiting"
-    EXECUTING = "executing"
-    HOLDING = "holding"
-    STOPPED = "stopped"
 
 
 class Executor:
@@ -54,8 +43,8 @@ class Executor:
 
     Attributes:
         rejected: Reason code -> how often observations, plans or commands were refused.
-        latencies_ms: Round trip of every plan, wall clock.
-        plans: Plans received.
+        judge: What became of the plans.
+        hold_reason: Why it holds, or held last.
         holds: Times the arm had to hold, not counting short waits for a plan that is on its way.
     """
 
@@ -66,6 +55,7 @@ class Executor:
         senser: Senser,
         tell: Callable[[Event], None],
         keep_plan: Callable[[int, Observation, Plan], None] | None = None,
+        active: bool = True,
     ) -> None:
         """Create it.
 
@@ -75,29 +65,39 @@ class Executor:
             senser: What the robot sees and feels.
             tell: Takes every event.
             keep_plan: Takes every plan with its number and the observation it rests on.
+            active: Motion is allowed from the start; otherwise from `activate` on.
         """
         self.config = config
         self.link = link
         self.senser = senser
         self.motion = CommandedMotion(config)
-        self.gripper = GripperSwitch(config)
         self.stop_latch = LatchedStop()
-        self.state = State.IDLE
+        self.active = active
+        self.state = State.IDLE if active else State.INACTIVE
+        self.judge = Judge(config, self.motion, tell, keep_plan)
         self.rejected: Counter[str] = Counter()
-        self.latencies_ms: list[float] = []
-        self.plans = 0
         self.holds = 0
+        self.hold_reason = Reason.NO_PLAN
         self._tell = tell
-        self._keep_plan = keep_plan
         self._asker = Asker(config, link, senser, tell, self._reject)
         self._joint_age = JointAge(config)
-        self._observation = ObservationGuard(config)
+        self._commander = Commander(config, self.motion)
+        self._rearm = RearmCheck(config)
         self._tracking = Tracking(config, self.motion.path_guard.ik.kinematics.franka)
-        self._plan_guard: PlanGuard | None = None
-        self._hold_reason = Reason.NO_PLAN
+        self._early: list[LinkEvent] = []
         self._instruction = config.instruction
         self._new_instruction = False
         self._last_tick = -np.inf
+
+    @property
+    def plans(self) -> int:
+        """Plans received."""
+        return self.judge.plans
+
+    @property
+    def latencies_ms(self) -> list[float]:
+        """Round trip of every plan, wall clock."""
+        return self.judge.latencies_ms
 
     @property
     def planning(self) -> bool:
@@ -124,6 +124,32 @@ class Executor:
         if instruction != self._instruction:
             self._instruction, self._new_instruction = instruction, True
 
+    def begin_task(self, instruction: str, seed: int) -> None:
+        """Give a task whose random draws begin with ``seed``, so that it can be repeated."""
+        self._asker.drop()
+        self._asker = Asker(replace(self._asker.config, seed=seed), self.link, self.senser, self._tell, self._reject)
+        if self.link.spec is not None:
+            self._asker.meet(self.link.spec)
+        self._instruction, self._new_instruction = instruction, True
+
+    def want_frames(self, wanted: bool) -> None:
+        """Ask for the imagined frames from the next request on, or no longer beyond what the settings say."""
+        wanted = wanted or self.config.frames_wanted
+        if wanted != self._asker.config.frames_wanted:
+            self._asker.config = replace(self._asker.config, frames_wanted=wanted)
+
+    def hear(self, news: Iterable[LinkEvent]) -> None:
+        """Take news of the planner that came before the first tick."""
+        self._early += news
+
+    def activate(self) -> None:
+        """Allow motion. Takes effect at the next tick."""
+        self.active = True
+
+    def deactivate(self) -> None:
+        """Brake and hold until `activate`. Takes effect at the next tick."""
+        self.active = False
+
     def stop(self, finding: Finding) -> None:
         """Brake, hold, and stay so until `rearm`. Takes effect at the next tick."""
         self.stop_latch.trip(finding)
@@ -135,19 +161,14 @@ class Executor:
         """
         if self.stop_latch.finding is None:
             return Finding(Reason.NOT_STOPPED, "there is nothing to re-arm")
-        finding = self._unfit_to_rearm(self._last_tick)
+        now = self._last_tick
+        at_rest = self.state is State.STOPPED and not self.motion.moving(now)
+        finding = self._rearm.objection(
+            at_rest, self.senser.joints(), self.senser.senses(now), self.link.spec is not None
+        )
         if finding is None:
             self.stop_latch.rearm()
         return finding
-
-    def _unfit_to_rearm(self, now: float) -> Finding | None:
-        joints = self.senser.joints()
-        moving = joints is not None and float(np.abs(joints.velocities).max()) > STANDSTILL
-        if self.state is not State.STOPPED or self.motion.moving(now) or moving:
-            return Finding(Reason.NOT_AT_REST, "wait until the arm stands still, then re-arm")
-        layers = self._observation.layers if self.link.spec is not None else (self._joint_age,)
-        senses = self.senser.senses(now)
-        return next((finding for layer in layers if (finding := layer.check(senses))), None)
 
     def tick(self, now: float) -> list[Command]:
         """One control period.
@@ -169,7 +190,7 @@ class Executor:
         self._obey(now)
         if joints is not None and not self.config.dry_run:
             self._watch(now, joints)
-        if joints is not None and self.state not in (State.IDLE, State.STOPPED):
+        if joints is not None and self.state not in RESTING:
             self._asker.ask(now, self._instruction, self.motion)
         return commands if self.config.dry_run else [*commands, *self._command(now)]
 
@@ -187,7 +208,7 @@ class Executor:
         if not self.motion.known:
             self.motion.anchor(now, joints.joints)
             self.motion.gripper = joints.gripper
-            self.gripper.start_from(joints.gripper)
+            self._commander.gripper.start_from(joints.gripper)
         elif now > self.motion.schedule.end + SETTLED and not self.config.dry_run:
             off = float(np.abs(joints.joints - self.motion.schedule.joints(now)).max())
             if off > self.config.anchor_tolerance:
@@ -197,7 +218,8 @@ class Executor:
 
     def _listen(self, now: float) -> list[Command]:
         commands: list[Command] = []
-        for news in self.link.poll():
+        early, self._early = self._early, []
+        for news in [*early, *self.link.poll()]:
             if news.kind == "reply":
                 answer = self._asker.answer(now, news)
                 commands += self._judge(now, answer) if answer else []
@@ -217,20 +239,24 @@ class Executor:
         if spec is None:
             return
         self._asker.meet(spec)
-        self._plan_guard = PlanGuard(self.config, spec)
+        self.judge.meet(spec)
         self._tell(event("connected" if news.kind == "connected" else "server_back", now, detail=news.detail))
 
     def _obey(self, now: float) -> None:
         """Stops and instructions."""
         stopped = self.stop_latch.finding
         if stopped and self.state is not State.STOPPED:
-            self._asker.drop()
-            self.motion.brake(now) if self.motion.known else None
-            self.state = State.STOPPED
+            self._rest(now, State.STOPPED)
             self._tell(event("stop", now, reason=stopped.reason.value, detail=stopped.detail))
         if not stopped and self.state is State.STOPPED:
             self.state = State.WAITING
             self._tell(event("rearmed", now))
+        if not self.active and self.state not in (State.INACTIVE, State.STOPPED):
+            self._rest(now, State.INACTIVE)
+            self._tell(event("deactivated", now, detail="braking, then holding"))
+        if self.active and self.state is State.INACTIVE:
+            self.state = State.IDLE
+            self._tell(event("activated", now, detail="motion is allowed"))
         if self._new_instruction:
             self._new_instruction = False
             self._tell(event("instruction", now, detail=self._instruction or "none: standing still"))
@@ -238,8 +264,15 @@ class Executor:
             self._hold(now, Finding(Reason.NEW_INSTRUCTION, self._instruction))
         if self.state is State.IDLE and self._instruction:
             self.state = State.WAITING
-        elif self.state not in (State.IDLE, State.STOPPED) and not self._instruction:
+        elif self.state not in RESTING and not self._instruction:
             self.state = State.IDLE
+
+    def _rest(self, now: float, state: State) -> None:
+        """Nothing that is on its way is followed any more."""
+        self._asker.drop()
+        if self.motion.known:
+            self.motion.brake(now)
+        self.state = state
 
     def _watch(self, now: float, joints: JointSample) -> None:
         """While the arm moves: is its state fresh, does it follow, is there anything left to follow?"""
@@ -257,68 +290,37 @@ class Executor:
     # --- answers --------------------------------------------------------------------------------------------------
 
     def _judge(self, now: float, answer: Answer) -> list[Command]:
-        plan = answer.plan
-        self.plans += 1
-        self.latencies_ms.append(answer.latency_ms)
-        if self._keep_plan is not None:
-            self._keep_plan(self.plans, answer.observation, plan)
         begin = now
         if self.config.dry_run:
             begin = answer.expected.observation_stamp
             self.motion.anchor(begin, answer.observation.joints)
             self.motion.gripper = float(answer.observation.poses[-1, 6])
-        fields = plan_fields(plan, self.plans, answer.request_id, answer.latency_ms)
-        outcome = self._guarded(begin, answer.expected, plan)
-        if isinstance(outcome, Finding):
-            self._tell(event("plan", now, **fields, accepted=False))
-            self._reject(now, outcome)
+        refusal = self.judge.judge(now, begin, answer)
+        if refusal:
+            self._reject(now, refusal)
             self._asker.pause(now)
             return []
-        proposal, notes = outcome
-        self._tell(event("plan", now, **fields, accepted=True, **guarded_fields(proposal, notes)))
         held, self.state = self.state is State.HOLDING, State.EXECUTING
         if self.config.dry_run:
             return self._shadowed(begin)
         if held:
-            self._tell(event("resume", now, reason=self._hold_reason.value))
+            self._tell(event("resume", now, reason=self.hold_reason.value))
         return []
-
-    def _guarded(self, now: float, expected: Expected, plan: Plan) -> tuple[Proposal, tuple[Finding, ...]] | Finding:
-        if self._plan_guard is None:
-            return Finding(Reason.PLAN_MISMATCHED, "came before the planner said what it promises")
-        proposal = self._plan_guard.check(Proposal.of(plan, expected, now, self.motion.pose))
-        if isinstance(proposal, Finding):
-            return proposal
-        path = self.motion.accept(proposal)
-        if isinstance(path, Finding):
-            return path
-        return proposal, tuple(note for note in (*proposal.notes, path.slowed, path.cut) if note is not None)
 
     # --- moving ---------------------------------------------------------------------------------------------------
 
     def _command(self, now: float) -> list[Command]:
-        if not self.motion.known:
+        command = self._commander.due(now, self.state is State.EXECUTING)
+        if isinstance(command, Finding):
+            self.rejected[command.reason.value] += 1
+            self.stop_latch.trip(command)
             return []
-        message = self.motion.message(now)
-        if isinstance(message, Finding):
-            self.rejected[message.reason.value] += 1
-            self.stop_latch.trip(message)
-            return []
-        pose = self.motion.pose(now)
-        goal = self.gripper.update(now, pose[6]) if self.state is State.EXECUTING else None
-        return [Command(now, self.motion.schedule.joints(now), pose, message, goal)]
+        return [command] if command else []
 
     def _shadowed(self, begin: float) -> list[Command]:
-        """All commands of a dry run's chunk, made and guarded as they would have been."""
-        commands = []
-        for time in np.arange(begin, self.motion.schedule.end, self.config.control_period):
-            message = self.motion.message(float(time))
-            if isinstance(message, Finding):
-                self._reject(float(time), message)
-                break
-            pose = self.motion.pose(float(time))
-            goal = self.gripper.update(float(time), pose[6])
-            commands.append(Command(float(time), self.motion.schedule.joints(float(time)), pose, message, goal))
+        commands, refused = self._commander.shadow(begin)
+        if refused:
+            self._reject(*refused)
         return commands
 
     def _hold(self, now: float, finding: Finding, drop: bool = True) -> None:
@@ -330,7 +332,7 @@ class Executor:
         self.motion.brake(now) if drop else None
         if self.state in (State.EXECUTING, State.HOLDING):
             self.holds += finding.reason is not Reason.AWAITING_PLAN
-            self.state, self._hold_reason = State.HOLDING, finding.reason
+            self.state, self.hold_reason = State.HOLDING, finding.reason
             self._tell(event("hold", now, reason=finding.reason.value, detail=finding.detail))
 
     def _reject(self, now: float, finding: Finding) -> None:
