@@ -17,9 +17,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 POSE_SIZE = 7
 ARM_JOINTS = 7
+PLAN_STATUS = ("confident", "uncertain")
 
 
 @dataclass(frozen=True)
@@ -196,6 +197,8 @@ class Plan:
         timings: Stage -> milliseconds (``queue``, ``decode``, ``encode_frames``, ``propose``, ``imagine``, ``score``,
             ``refine``, ``render``, ``total``).
         imagination: Present when frames were wanted.
+        status: ``confident``, or ``uncertain``: every candidate's future is uncertain beyond the planner's bound. The
+            chunk explores; a robot should follow it slowly, and not for long without asking a person.
     """
 
     observation_stamp: float
@@ -209,6 +212,7 @@ class Plan:
     proposers: dict[str, str] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
     imagination: Imagination | None = None
+    status: str = "confident"
 
 
 @dataclass(frozen=True)

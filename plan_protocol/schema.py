@@ -14,6 +14,7 @@ from plan_protocol import limits
 from plan_protocol.errors import ErrorCode, InvalidFieldError
 from plan_protocol.fields import UNIT, Array, Flag, Integer, Kind, ListOf, MapOf, Maybe, Number, Struct, Text
 from plan_protocol.messages import (
+    PLAN_STATUS,
     CameraSpec,
     Cancel,
     Candidate,
@@ -129,6 +130,7 @@ BODIES: dict[str, Struct] = {
             "proposers": MapOf(Text(limits.MAX_ERROR_BYTES)),
             "timings": MapOf(MILLISECONDS),
             "imagination": Maybe(_IMAGINATION),
+            "status": Text(choices=PLAN_STATUS),
         },
     ),
     "progress": Struct(Progress, {"stage": NAME, "fraction": UNIT}),

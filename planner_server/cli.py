@@ -8,7 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
-from planner_server.config import PlannerConfig
+from planner_server.config import LOCAL_PLANNERS, PROPOSERS, PlannerConfig
 
 DEFAULT_BUNDLE = Path(__file__).resolve().parent.parent / "models" / "bundles" / "tabletop"
 DEFAULT_ADDRESS = "tcp://127.0.0.1:5555"
@@ -52,7 +52,35 @@ def parser() -> argparse.ArgumentParser:
         type=_not_negative,
         default=config.iterations,
         metavar="K",
-        help="gradient iterations on the best chunk; 0 leaves it as proposed (%(default)s)",
+        help="iterations of the local planner: gradients, or rounds of samples (%(default)s)",
+    )
+    options.add_argument(
+        "--local-planner",
+        choices=LOCAL_PLANNERS,
+        default=config.local_planner,
+        help="how the best chunk is refined: by gradient ascent, by samples (cem, mppi), or not at all (%(default)s)",
+    )
+    options.add_argument(
+        "--no-refine", action="store_const", const="none", dest="local_planner", help="the same as --local-planner none"
+    )
+    options.add_argument(
+        "--no-uncertainty", action="store_true", help="ignore what the model is unsure of: w = 1 and nothing explored"
+    )
+    options.add_argument(
+        "--unsure",
+        type=_share,
+        default=config.unsure,
+        metavar="H",
+        help="mean uncertainty (0 .. 1) of every candidate's future beyond which a plan says that it is uncertain "
+        "(%(default)s)",
+    )
+    options.add_argument(
+        "--proposers",
+        type=lambda text: tuple(name.strip() for name in text.split(",")),
+        default=PROPOSERS,
+        metavar="A,B",
+        help="who proposes chunks: basis (motions along the axes), biased (the policy's chunk or the previous plan's, "
+        "perturbed), previous (the previous plan carried on); default: all",
     )
     options.add_argument(
         "--candidates",
@@ -117,18 +145,24 @@ def _serve(arguments: argparse.Namespace) -> int:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     config = PlannerConfig(
-        flow_steps=arguments.steps, iterations=arguments.iterations, perturbations=arguments.candidates
+        flow_steps=arguments.steps,
+        local_planner=arguments.local_planner,
+        iterations=arguments.iterations,
+        perturbations=arguments.candidates,
+        unsure=arguments.unsure,
     )
+    if arguments.no_uncertainty:
+        config = config.without_uncertainty()
     try:
         keys = server_keys(arguments.curve_keys) if arguments.curve_keys else None
         bundle = open_bundle(arguments.bundle, arguments.device)
         policy = openpi_policy(bundle, arguments.policy, arguments.policy_wait) if arguments.policy else None
-        planner = build_planner(bundle, config, arguments.device, policy)
+        planner = build_planner(bundle, config, arguments.device, policy, arguments.proposers)
         print(f"bundle   {bundle.config.name} ({arguments.bundle}), sha256 {bundle.hash[:12]}", flush=True)
         latency = measure_latency(planner, bundle)
         print(
             f"planner  {latency:.2f} s per plan on {arguments.device}, {torch.get_num_threads()} thread(s), "
-            f"{config.iterations} iterations, {config.flow_steps}-step flow map",
+            f"{config.local_planner} x {config.iterations}, {config.flow_steps}-step flow map",
             flush=True,
         )
         spec = planner_spec(bundle, latency)
@@ -168,6 +202,16 @@ def _seconds(text: str) -> float:
         value = -1.0
     if not 0 <= value <= 60:
         raise argparse.ArgumentTypeError(f"'{text}' is no number of seconds from 0 to 60")
+    return value
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number from 0 to 1")
     return value
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+LOCAL_PLANNERS = ("gradient", "cem", "mppi", "none")
+PROPOSERS = ("basis", "biased", "previous")
 
 
 @dataclass(frozen=True)
@@ -11,7 +14,8 @@ class PlannerConfig:
 
     Attributes:
         flow_steps: Flow map steps per imagination (1 is the real-time setting of the paper).
-        iterations: K, gradient iterations of the local planner.
+        local_planner: Name of the local planner, one of `LOCAL_PLANNERS`.
+        iterations: K, gradient iterations of the local planner, or rounds of samples.
         speeds: Speeds of the basis spatial velocities, m/s; one set of six candidates per speed.
         yaw_speed: Speed of the two yaw candidates, rad/s; 0 offers none.
         perturbations: Perturbed copies of a nominal chunk, beside the chunk itself.
@@ -23,7 +27,10 @@ class PlannerConfig:
         riding_view: Weight of a view from the arm itself in the mean over the views; a fixed camera's is 1.
         carry_height: Metres above the goal at which something held is carried.
         progress: mu, weight of the expected return in the global planner's reward r + mu w(h) E[V].
-        doubt: kappa of the weight w(h) = exp(-kappa h).
+        weighting: Shape of the weight w(h), see `weighting.SHAPES`.
+        doubt: kappa of the weight w(h); 0 makes it 1 everywhere.
+        unsure: Mean h of an imagined video beyond which a candidate is uncertain. When all are, the plan says so, the
+            chunk explores, and is not refined.
         visible: Relevance from which an object counts as seen in a view.
         region: Share of the highest weighted relevance from which a cell belongs to the region of c_r.
         exploration: Largest bonus of a moving candidate when nothing relevant can be trusted.
@@ -33,9 +40,16 @@ class PlannerConfig:
             a tabletop bundle sees yaw well enough, and in closed loop it wandered into the limit of joint 7.
         step_gripper: Largest gripper step of one gradient iteration, per frame; zero for models that only ever saw open
             and closed fingers, to which half closed ones mean nothing.
+        samples: Chunks per round of the sampling local planners.
+        sample_position: Standard deviation of their first samples, metres per axis and frame.
+        temperature: Of MPPI's weights, in standard deviations of J.
+        regrip_draws: Noises that must agree before other fingers or a turn replace the refined chunk; 0 never asks.
+        regrip_margin: Share of J that they must gain in each.
+        regrip_turn: Yaw offered at the end of the chunk, rad, both ways; 0 offers none.
     """
 
     flow_steps: int = 1
+    local_planner: str = "gradient"
     iterations: int = 5
     speeds: tuple[float, ...] = (0.12,)
     yaw_speed: float = 0.0
@@ -48,7 +62,9 @@ class PlannerConfig:
     riding_view: float = 0.2
     carry_height: float = 0.1
     progress: float = 2.0
+    weighting: str = "exp"
     doubt: float = 0.3
+    unsure: float = 0.8
     visible: float = 0.3
     region: float = 0.5
     exploration: float = 0.1
@@ -56,3 +72,13 @@ class PlannerConfig:
     step_rotation: float = 0.03
     turn_axes: tuple[float, float, float] = (0.0, 0.0, 0.0)
     step_gripper: float = 0.0
+    samples: int = 8
+    sample_position: float = 0.012
+    temperature: float = 0.5
+    regrip_draws: int = 0
+    regrip_margin: float = 0.05
+    regrip_turn: float = 0.0
+
+    def without_uncertainty(self) -> PlannerConfig:
+        """The same planner, but blind to what its model is unsure of: w = 1, nothing explored, never uncertain."""
+        return replace(self, doubt=0.0, exploration=0.0, unsure=1.0)

@@ -44,11 +44,18 @@ class Evidence:
         """w(h^i) R(o^i, a^i), see `scoring.score`."""
         return score(self.relevance, self.h, self.centres, self.seen_now, self.view_weights, self.travel, config)
 
+    def uncertain(self, config: PlannerConfig) -> bool:
+        """Whether every candidate's future is uncertain beyond the bound."""
+        return bool((self.h.mean((1, 2, 3, 4)) > config.unsure).all())
+
     def reward(self, r: Scores, config: PlannerConfig) -> Tensor:
         """``(B,)``: what the arg max is over.
 
-        r knows where the tool is, neither how it is turned nor what the fingers do: there E[V] decides.
+        r knows where the tool is, neither how it is turned nor what the fingers do: there E[V] decides. Where all
+        futures are uncertain neither is believed, and the one that teaches most wins.
         """
+        if self.uncertain(config):
+            return r.exploration
         return shared_by_motion(r.reward, self.actions) + config.progress * r.weight * self.value
 
 
@@ -66,6 +73,7 @@ class Judgement:
         evidence: What the verdict rests on.
         scores: The weighted semantic reward, in parts.
         reward: ``(B,)`` what the arg max was over.
+        uncertain: Every candidate was uncertain beyond the bound; the winner explores.
     """
 
     task: Task
@@ -77,6 +85,7 @@ class Judgement:
     evidence: Evidence
     scores: Scores
     reward: Tensor
+    uncertain: bool
 
     @property
     def best(self) -> int:
@@ -85,7 +94,9 @@ class Judgement:
 
     @property
     def winner(self) -> np.ndarray:
-        """``(H, 7)`` the best candidate, at rest after the frame that earned its reward."""
+        """``(H, 7)`` the best candidate, at rest after the frame that earned its reward; one that explores goes on."""
+        if self.uncertain:
+            return self.evidence.actions[self.best]
         return rest_after(self.evidence.actions[self.best], int(self.scores.frame[self.best]))
 
     def candidates(self) -> tuple[Candidate, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -20,12 +20,14 @@ from planner_server.imagination import Scene, shared_noise
 from planner_server.instruction import understand
 from planner_server.judgement import Evidence, Judgement
 from planner_server.limits import Limits, project
-from planner_server.local_planner import refine
+from planner_server.local_planners.choose import local_planner
+from planner_server.local_planners.interfaces import Budget, Problem
+from planner_server.local_planners.none import Unrefined
+from planner_server.objective import ExpectedReturn
 from planner_server.proposers.interfaces import Proposal, Proposer, Situation
 from planner_server.render import render
 from planner_server.stages import Stages
 from planner_server.view_geometry import desired_centres
-from planner_server.weighting import confidence_weight
 from robot_model.kinematics import ArmKinematics
 
 FINGERS_AT_REST = 0.05
@@ -57,6 +59,7 @@ class Planner:
         self._bundle = bundle
         self._proposers = tuple(proposers)
         self._arms = tuple(arms)
+        self._local_planner = local_planner(config)
         self._device = torch.device(device)
 
     def plan(self, request: PlanRequest, context: Context) -> Plan:
@@ -71,15 +74,10 @@ class Planner:
         judged = self.judge(request, context, stage)  # propose, imagine, distrust, choose
         winner, situation = judged.winner, judged.situation
 
-        with stage("refine"):  # local planner: GradOpt, K iterations
-            local = refine(
-                self._tensor(winner),
-                self._tensor(situation.start),
-                self._objective(judged.scene, judged.task.target),
-                self.limits,
-                self.config,
-                on_iteration=lambda k: stage.check(),
-            )
+        with stage("refine"):  # local planner: GradOpt, K iterations; what cannot be trusted is not climbed
+            local_planner = Unrefined() if judged.uncertain else self._local_planner
+            budget = Budget(self.config.iterations, check=stage.check)
+            local = local_planner.refine(self._problem(judged, request.seed), budget)
             a = project(local.chunk.double().cpu().numpy(), situation.start, self.limits) if local.refined else winner
             with torch.no_grad():
                 o, h = self._imagine(judged.scene, self._tensor(a[None]))
@@ -103,6 +101,7 @@ class Planner:
             proposers=judged.notes,
             timings={**stage.timings, "total": 1e3 * (time.perf_counter() - begun)},
             imagination=imagination,
+            status="uncertain" if judged.uncertain else "confident",
         )
 
     def judge(self, request: PlanRequest, context: Context, stage: Stages | None = None) -> Judgement:
@@ -142,7 +141,8 @@ class Planner:
             evidence = Evidence(A, relevance[phrase], h.h, c, seen_now, self._view_weights(), travel, V)
             r = evidence.scores(self.config)
             reward = evidence.reward(r, self.config)
-        return Judgement(task, carrying, scene, situation, tuple(proposals), notes, evidence, r, reward)
+            uncertain = evidence.uncertain(self.config)
+        return Judgement(task, carrying, scene, situation, tuple(proposals), notes, evidence, r, reward, uncertain)
 
     def __call__(self, request: PlanRequest, context: Context) -> Plan:
         """The same as `plan`: what `PlanServer` calls."""
@@ -201,22 +201,11 @@ class Planner:
         imagined = scene.imagine(self._bundle.world_model, actions, self.config.flow_steps)
         return imagined, self._bundle.uncertainty(imagined)
 
-    def _objective(self, scene: Scene, phrase: str) -> Callable[[Tensor], Tensor]:
-        """J(a) = sum over the frames of w(h) E[V] of a chunk ``(H, 7)``.
-
-        The gradient goes through R_l (and the flow map), as in the paper; w(h) weighs the frames and is held constant,
-        or the chunk would be drawn to standing still, of which every model is sure.
-        """
-
-        def objective(chunk: Tensor) -> Tensor:
-            o = scene.imagine(self._bundle.world_model, chunk[None], self.config.flow_steps)
-            with torch.no_grad():
-                w = confidence_weight(self._bundle.uncertainty(o).h.mean((2, 3, 4)), self.config.doubt)
-            relevance = self._bundle.semantic.relevance(o.latents, phrase)
-            V = self._bundle.value.expected(self._bundle.value(o, relevance))
-            return (w * V).sum()
-
-        return objective
+    def _problem(self, judged: Judgement, seed: int) -> Problem:
+        """What the local planner may improve: the winner, under J."""
+        objective = ExpectedReturn(self._bundle, judged.scene, judged.task.target, self.config, seed)
+        start = self._tensor(judged.situation.start)
+        return Problem(self._tensor(judged.winner), start, objective, self.limits, seed)
 
     def _centres(self, actions: np.ndarray, carrying: bool) -> Tensor:
         """Desired centres c ``(B, H, V, 2)`` of chunks ``(B, H, 7)``, image widths."""

@@ -39,6 +39,7 @@ class Scores:
         uncertainty: Mean h over the whole imagined video.
         frame_reward: ``(B, H)`` weighted reward of every frame.
         views: ``(V,)`` weights of the views, zero for those left out.
+        exploration: What there is to learn from each candidate: its bonus when nothing can be trusted.
     """
 
     reward: Tensor
@@ -49,6 +50,7 @@ class Scores:
     uncertainty: Tensor
     frame_reward: Tensor
     views: Tensor
+    exploration: Tensor
 
 
 def score(
@@ -75,7 +77,7 @@ def score(
     uncertainty = functional.interpolate(h.flatten(0, 1), size=cells, mode="bilinear", align_corners=False).view_as(
         relevance
     )
-    weight = confidence_weight(uncertainty, config.doubt)
+    weight = confidence_weight(uncertainty, config.doubt, config.weighting)
     weighted = weight * relevance
     peak = weighted.amax((-2, -1), keepdim=True)
     region = weighted * (weighted >= config.region * peak)
@@ -92,13 +94,13 @@ def score(
     earned = frame_reward >= best[:, None] - 1e-6
     frame = earned.shape[1] - 1 - earned.flip(1).int().argmax(1)
     trusted = mean_over(w * r_s, views).max()
-    bonus = config.exploration * (1 - trusted) * travel * h.mean((1, 2, 3, 4))
+    exploration = config.exploration * travel * h.mean((1, 2, 3, 4))
 
     def at_best(value: Tensor) -> Tensor:
         return mean_over(value, views).gather(1, frame[:, None])[:, 0]
 
     return Scores(
-        reward=best + bonus,
+        reward=best + (1 - trusted) * exploration,
         frame=frame,
         relevance=at_best(r_s),
         distance=at_best(d),
@@ -106,6 +108,7 @@ def score(
         uncertainty=h.mean((1, 2, 3, 4)),
         frame_reward=frame_reward,
         views=views,
+        exploration=exploration,
     )
 
 

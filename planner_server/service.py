@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,14 @@ from models.bundle import Bundle, load_bundle
 from models.errors import BundleError
 from plan_protocol.messages import CameraSpec, Observation, PlannerSpec, PlanRequest
 from plan_protocol.server import Context
-from planner_server.config import PlannerConfig
+from planner_server.config import PROPOSERS, PlannerConfig
 from planner_server.errors import StartError
 from planner_server.limits import Limits
 from planner_server.planner import Planner
 from planner_server.policy.errors import PolicyError
 from planner_server.proposers.basis import BasisProposer
 from planner_server.proposers.biased import BiasedProposer, NominalPolicy, PreviousPlan
+from planner_server.proposers.interfaces import Proposer
 from planner_server.proposers.openpi import OpenPiPolicy, OpenPiProposer
 from robot_model.conventions import DROID_RESET_JOINTS
 from robot_model.franka import franka
@@ -41,15 +43,23 @@ def open_bundle(path: Path, device: str) -> Bundle:
 
 
 def build_planner(
-    bundle: Bundle, config: PlannerConfig, device: str = "cpu", policy: NominalPolicy | None = None
+    bundle: Bundle,
+    config: PlannerConfig,
+    device: str = "cpu",
+    policy: NominalPolicy | None = None,
+    proposers: Sequence[str] = PROPOSERS,
 ) -> Planner:
-    """A planner with the two proposers of the paper.
+    """A planner with the proposers of the paper.
 
     Args:
         bundle: The models.
         config: Constants.
         device: Where the models are.
         policy: Nominal policy of the biased proposer; the previous plan of each robot when not given.
+        proposers: Which of `PROPOSERS` propose.
+
+    Raises:
+        StartError: No proposer, or one that there is not, or a policy that nobody would ask.
     """
     spec = bundle.config
     limits = Limits(
@@ -60,14 +70,35 @@ def build_planner(
         config.max_gripper_speed,
         spec.frame_period,
     )
-    noise = (config.perturbations, config.position_noise, config.yaw_noise, config.gripper_flip)
-    if isinstance(policy, OpenPiPolicy):
-        biased: BiasedProposer = OpenPiProposer(policy, *noise)
-    else:
-        biased = BiasedProposer(policy or PreviousPlan(), *noise)
-    proposers = (BasisProposer(config.speeds, config.yaw_speed), biased)
     arms = [ArmKinematics(franka(name)) for name in spec.robots]
-    return Planner(bundle, proposers, arms, limits, config, device)
+    return Planner(bundle, choose_proposers(proposers, config, policy), arms, limits, config, device)
+
+
+def choose_proposers(names: Sequence[str], config: PlannerConfig, policy: NominalPolicy | None) -> list[Proposer]:
+    """Proposers by name, in the order of `PROPOSERS`.
+
+    * ``basis``: motions along the axes.
+    * ``biased``: the policy's chunk and perturbed copies; without a policy, the previous plan's.
+    * ``previous``: the previous plan carried on, as refined: the warm start. Part of ``biased`` without a policy.
+    """
+    if not names or (unknown := set(names) - set(PROPOSERS)):
+        what = f"no proposer '{min(unknown)}'" if names else "no proposer is named"
+        raise StartError(f"{what}; there are: {', '.join(PROPOSERS)}")
+    if policy is not None and "biased" not in names:
+        raise StartError(
+            "a policy is asked by the proposer 'biased', which is left out: add it, or leave out the policy"
+        )
+    noise = (config.perturbations, config.position_noise, config.yaw_noise, config.gripper_flip)
+    chosen: list[Proposer] = []
+    if "basis" in names:
+        chosen.append(BasisProposer(config.speeds, config.yaw_speed))
+    if "biased" in names and isinstance(policy, OpenPiPolicy):
+        chosen.append(OpenPiProposer(policy, *noise))
+    elif "biased" in names:
+        chosen.append(BiasedProposer(policy or PreviousPlan(), *noise))
+    if "previous" in names and (policy is not None or "biased" not in names):
+        chosen.append(BiasedProposer(PreviousPlan(), 0, 0.0, 0.0, 0.0))
+    return chosen
 
 
 def openpi_policy(bundle: Bundle, address: str, patience: float) -> OpenPiPolicy:

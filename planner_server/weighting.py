@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import torch
 from torch import Tensor
 
+SHAPES: Mapping[str, Callable[[Tensor, float], Tensor]] = {
+    "exp": lambda h, kappa: torch.exp(-kappa * h),
+    "linear": lambda h, kappa: (1 - kappa * h).clamp(min=0.0),
+    "rational": lambda h, kappa: 1 / (1 + kappa * h),
+    "power": lambda h, kappa: (1 - h).clamp(min=0.0) ** kappa,
+}
+"""Candidates for w: all are 1 where the model is sure and never increase. The paper leaves the choice open."""
 
-def confidence_weight(h: Tensor, doubt: float) -> Tensor:
-    """w(h) = exp(-doubt * h): 1 where the model is sure, strictly decreasing, never zero, smooth for gradients.
+
+def confidence_weight(h: Tensor, kappa: float, shape: str = "exp") -> Tensor:
+    """w(h), 1 where the model is sure.
 
     Args:
         h: Normalised uncertainty in [0, 1], any shape.
-        doubt: kappa > 0; w(1) = exp(-kappa).
+        kappa: How fast it falls; 0 trusts everything alike (w = 1).
+        shape: One of `SHAPES`.
     """
-    return torch.exp(-doubt * h)
+    return SHAPES[shape](h, kappa)
 
 
 def apply_weight(weight: Tensor, reward: Tensor) -> Tensor:

@@ -110,7 +110,8 @@ class BiasedProposer:
         proposals = [Proposal(self.name, nominal)]
         for number in range(1, self.perturbations + 1):
             proposals.append(Proposal(f"{self.name} ~{number}", self._perturb(nominal, rng)))
-        return Proposals(tuple(proposals), f"the {self.name} chunk and {self.perturbations} perturbed copies")
+        copies = f" and {self.perturbations} perturbed copies" if self.perturbations else ""
+        return Proposals(tuple(proposals), f"the {self.name} chunk{copies}")
 
     def _perturb(self, nominal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         H = len(nominal)

@@ -121,6 +121,7 @@ def _plans(draw) -> Plan:
         "objective": (draw(_finite), draw(_finite)),
         "uncertainty": draw(_unit),
         "refined": draw(st.booleans()),
+        "status": draw(st.sampled_from(["confident", "uncertain"])),
         "proposers": draw(st.dictionaries(_text, _text, max_size=3)),
         "timings": draw(st.dictionaries(_text, _positive, max_size=3)),
     }

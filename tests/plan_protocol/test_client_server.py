@@ -351,7 +351,7 @@ def test_a_bare_socket_gets_its_request_echoed(dealer):
         ([b"garbage"], "malformed"),
         ([b""], "malformed"),
         ([b"", b"x"], "malformed"),
-        ([msgpack.packb({"version": 2})], "unsupported_version"),
+        ([msgpack.packb({"version": 1})], "unsupported_version"),
         ([b"\x00" * (limits.MAX_HEADER_BYTES + 1)], "limit_exceeded"),
     ],
 )
@@ -383,7 +383,7 @@ def test_a_server_of_another_version_is_named():
         while not stop.is_set():
             if router.poll(20):
                 peer = router.recv_multipart()[0]
-                router.send_multipart([peer, msgpack.packb({"version": 2, "kind": "error"})])
+                router.send_multipart([peer, msgpack.packb({"version": 1, "kind": "error"})])
 
     thread = threading.Thread(target=serve)
     thread.start()

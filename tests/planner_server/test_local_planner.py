@@ -1,6 +1,9 @@
-"""GradOpt on objectives whose optimum is known."""
+"""Local planners on objectives whose optimum is known."""
 
 from __future__ import annotations
+
+import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,29 +12,43 @@ from planner_fakes import LIMITS, START, H
 from torch import Tensor
 
 from planner_server import rotations
-from planner_server.config import PlannerConfig
+from planner_server.config import LOCAL_PLANNERS, PlannerConfig
 from planner_server.limits import project
-from planner_server.local_planner import Refinement, displace, refine
+from planner_server.local_planners.choose import PATHS, local_planner
+from planner_server.local_planners.fingers_and_turns import FingersAndTurns
+from planner_server.local_planners.interfaces import Budget, Problem, Refinement, displace
+from planner_server.local_planners.none import Unrefined
 from robot_model.conventions import pose_distance, pose_to_matrix
 
 CONFIG = PlannerConfig()
+SEARCHING = ("gradient", "cem", "mppi")
 CHUNK = torch.tensor(np.tile(START, (H, 1)))
 GOAL = torch.tensor(START[:3]) + torch.tensor([0.02, 0.03, -0.02])
 
 
-def climb(objective: object, chunk: Tensor = CHUNK, config: PlannerConfig = CONFIG) -> Refinement:
-    return refine(chunk, torch.tensor(START), objective, LIMITS, config, lambda k: None)  # type: ignore[arg-type]
+def problem(of_one: object, chunk: Tensor = CHUNK, seed: int = 0) -> Problem:
+    """Improve a function of one chunk, whatever the noise."""
+
+    def objective(chunks: Tensor, draw: int = 0) -> Tensor:
+        return torch.stack([of_one(chunk) for chunk in chunks])  # type: ignore[operator]
+
+    return Problem(chunk, torch.tensor(START), objective, LIMITS, seed)
+
+
+def climb(of_one: object, chunk: Tensor = CHUNK, config: PlannerConfig = CONFIG) -> Refinement:
+    return PATHS[config.local_planner](config).refine(problem(of_one, chunk), Budget(config.iterations))
 
 
 def nearness(chunk: Tensor) -> Tensor:
     return -(chunk[:, :3] - GOAL).norm(dim=-1).sum()
 
 
-def test_a_known_objective_improves_and_the_result_is_feasible() -> None:
-    result = climb(nearness)
+@pytest.mark.parametrize("name", SEARCHING)
+def test_a_known_objective_improves_and_the_result_is_feasible(name: str) -> None:
+    result = climb(nearness, config=PlannerConfig(local_planner=name))
     assert result.refined
     assert result.after == pytest.approx(float(nearness(result.chunk)))
-    assert result.after > result.before + 0.5 * abs(result.before) * 0.5
+    assert result.after > 0.75 * result.before
     assert np.allclose(project(result.chunk.numpy(), START, LIMITS), result.chunk.numpy(), atol=1e-9)
 
 
@@ -54,8 +71,9 @@ def test_rotation_is_refined_across_the_wrap_of_roll() -> None:
     assert after < 0.5 * before
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_never_worse_than_the_global_winner(seed: int) -> None:
+@pytest.mark.parametrize("name", LOCAL_PLANNERS)
+@pytest.mark.parametrize("seed", range(3))
+def test_never_worse_than_the_global_winner(seed: int, name: str) -> None:
     """Even on an objective whose gradient leads nowhere."""
     torch.manual_seed(seed)
     waves = 400 * torch.randn(H, 7, dtype=torch.float64)
@@ -63,13 +81,15 @@ def test_never_worse_than_the_global_winner(seed: int) -> None:
     def treacherous(chunk: Tensor) -> Tensor:
         return torch.sin(chunk * waves).sum()
 
-    result = climb(treacherous)
+    result = climb(treacherous, config=PlannerConfig(local_planner=name))
+    assert result.before == pytest.approx(float(treacherous(CHUNK)))
     assert result.after >= result.before
     assert float(treacherous(result.chunk)) == pytest.approx(result.after)
 
 
-def test_the_winner_itself_is_returned_when_nothing_is_better() -> None:
-    result = climb(lambda chunk: -1e3 * (chunk - CHUNK).abs().sum())
+@pytest.mark.parametrize("name", LOCAL_PLANNERS)
+def test_the_winner_itself_is_returned_when_nothing_is_better(name: str) -> None:
+    result = climb(lambda chunk: -1e3 * (chunk - CHUNK).abs().sum(), config=PlannerConfig(local_planner=name))
     assert not result.refined
     assert torch.equal(result.chunk, CHUNK)
     assert result.before == result.after
@@ -91,17 +111,100 @@ def test_a_broken_gradient_moves_nothing() -> None:
     assert torch.isfinite(result.chunk).all()
 
 
-def test_no_iterations_means_no_refinement() -> None:
-    assert not climb(nearness, config=PlannerConfig(iterations=0)).refined
+@pytest.mark.parametrize("name", LOCAL_PLANNERS)
+def test_no_iterations_means_no_refinement(name: str) -> None:
+    result = climb(nearness, config=PlannerConfig(local_planner=name, iterations=0))
+    assert not result.refined
+    assert result.before == result.after == pytest.approx(float(nearness(CHUNK)))
 
 
 def test_stopping_between_iterations() -> None:
-    def stop(k: int) -> None:
-        if k == 2:
+    rounds = []
+
+    def stop() -> None:
+        rounds.append(len(rounds))
+        if len(rounds) == 3:
             raise RuntimeError("enough")
 
     with pytest.raises(RuntimeError, match="enough"):
-        refine(CHUNK, torch.tensor(START), nearness, LIMITS, CONFIG, stop)
+        PATHS["gradient"](CONFIG).refine(problem(nearness), Budget(5, check=stop))
+
+
+@pytest.mark.parametrize("name", ["cem", "mppi"])
+def test_samples_follow_the_seed(name: str) -> None:
+    config = PlannerConfig(local_planner=name)
+    first, again, other = (
+        PATHS[name](config).refine(problem(nearness, seed=seed), Budget(3)).chunk for seed in (1, 1, 2)
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("name", ["cem", "mppi"])
+def test_samples_neither_turn_nor_touch_the_fingers(name: str) -> None:
+    result = climb(lambda chunk: chunk[:, 3:].sum() - chunk[:, 0].sum(), config=PlannerConfig(local_planner=name))
+    assert torch.allclose(result.chunk[:, 3:], CHUNK[:, 3:], atol=1e-9)
+
+
+def test_a_budget_of_time_ends_before_a_round_that_would_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    budget, spent = Budget(1000, seconds=1.0), []
+    for _ in budget:
+        spent.append(budget.spent)
+        now[0] += 0.3
+    assert spent == pytest.approx([0.0, 0.3, 0.6])
+
+
+def grip(at: int) -> Tensor:
+    """Closing from frame ``at`` on."""
+    chunk = CHUNK.clone()
+    chunk[at:, 6] = 1.0
+    return chunk
+
+
+def ask(objective: object, chunk: Tensor = CHUNK, **changes: float) -> Refinement:
+    settings = {"turn": 0.2, "margin": 0.05, "draws": 3} | changes
+    start = torch.tensor(START)
+    asked = FingersAndTurns(Unrefined(), **settings)  # type: ignore[arg-type]
+    quick = replace(LIMITS, max_gripper_speed=5.0)
+    return asked.refine(Problem(chunk, start, objective, quick), Budget(0))  # type: ignore[arg-type]
+
+
+def test_the_fingers_close_at_the_best_frame() -> None:
+    result = ask(lambda chunks, draw=0: 1 - (chunks[..., 6] - grip(3)[:, 6]).abs().mean(-1), grip(1))
+    assert torch.equal(result.chunk[:, 6], grip(3)[:, 6])
+    assert result.after > result.before
+
+
+def test_the_hand_turns_where_that_pays() -> None:
+    result = ask(lambda chunks, draw=0: 1 + chunks[:, -1, 5] - CHUNK[-1, 5])
+    assert float(result.chunk[-1, 5] - CHUNK[-1, 5]) == pytest.approx(0.2, abs=1e-6)
+    assert torch.equal(result.chunk[:, 6], CHUNK[:, 6])
+    assert not ask(lambda chunks, draw=0: 1 + chunks[:, -1, 5] - CHUNK[-1, 5], turn=0.0).refined
+
+
+def test_what_only_one_noise_likes_is_left_alone() -> None:
+    def fickle(chunks: Tensor, draw: int = 0) -> Tensor:
+        return 1 + (chunks[..., 6].mean(-1) if draw != 2 else 0 * chunks[..., 6].mean(-1))
+
+    assert not ask(fickle).refined
+    assert ask(fickle, draws=2).refined
+
+
+def test_a_gain_within_the_margin_is_left_alone() -> None:
+    def slightly(chunks: Tensor, draw: int = 0) -> Tensor:
+        return 1 + 0.1 * chunks[..., 6].mean(-1)
+
+    assert not ask(slightly, margin=0.2).refined
+    assert ask(slightly).refined
+
+
+def test_every_name_is_a_local_planner() -> None:
+    assert tuple(PATHS) == LOCAL_PLANNERS
+    asked = replace(CONFIG, regrip_draws=3)
+    assert isinstance(local_planner(asked), FingersAndTurns)
+    assert isinstance(local_planner(replace(asked, local_planner="none")), Unrefined)
 
 
 def test_displacement_agrees_with_scipy() -> None:

@@ -1,0 +1,73 @@
+"""Fingers and yaw, refined by asking: no gradient, no half closed fingers, and no change that one noise alone likes.
+
+To a model that saw fingers open or closed only, a gripper at 0.4 means nothing, and a gradient along yaw leads where
+no recording went. So whole alternatives are proposed, close to the chunk at hand: the fingers toggle at another frame
+or not at all, the hand turns a little about the vertical. One replaces the chunk only if it gains a margin of J in
+every one of several imaginations from different noise.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from planner_server.local_planners.interfaces import Budget, LocalPlanner, Problem, Refinement, displace
+
+
+@dataclass(frozen=True)
+class FingersAndTurns:
+    """A local planner followed by the best of the alternatives, if it is sure to be better.
+
+    Attributes:
+        positions: Improves the path first.
+        turn: Yaw at the end of a turned alternative, rad; 0 offers none.
+        margin: Share of J that an alternative must gain.
+        draws: Number of noises that must agree.
+    """
+
+    positions: LocalPlanner
+    turn: float
+    margin: float
+    draws: int
+
+    def refine(self, problem: Problem, budget: Budget) -> Refinement:
+        """Refine the path, then ask about fingers and yaw."""
+        path = self.positions.refine(problem, budget)
+        others = problem.feasible(self.alternatives(path.chunk, problem.start))
+        with torch.no_grad():
+            values = problem.objective(others)
+            rival, value = others[values.argmax()], float(values.max())
+            if value < path.after + self.needed(path.after) or not self._always_better(problem, path.chunk, rival):
+                return path
+        return Refinement(rival, path.before, value)
+
+    def alternatives(self, chunk: Tensor, start: Tensor) -> Tensor:
+        """Chunks ``(B, H, 7)`` like this one with other fingers, or turned."""
+        held = start[6].round()
+        toggled = 1 - held
+        frames = torch.arange(len(chunk) + 1, device=chunk.device)
+        fingers = torch.where(frames[:-1] >= frames[:, None], toggled, held)  # toggled from each frame on, or never
+        regripped = chunk.expand(len(fingers), -1, -1).clone()
+        regripped[..., 6] = fingers
+        regripped = regripped[(fingers.round() != chunk[:, 6].round()).any(1)]
+        if not self.turn:
+            return regripped
+        yaw = torch.zeros_like(chunk).expand(2, -1, -1).clone()
+        growth = frames[1:].to(chunk) / len(chunk)
+        yaw[0, :, 5], yaw[1, :, 5] = self.turn * growth, -self.turn * growth
+        return torch.cat([regripped, displace(chunk.expand(2, -1, -1), yaw)])
+
+    def needed(self, value: float) -> float:
+        """Gain of J that convinces; never nothing."""
+        return max(self.margin * abs(value), math.ulp(1.0))
+
+    def _always_better(self, problem: Problem, chunk: Tensor, rival: Tensor) -> bool:
+        pair = torch.stack([chunk, rival])
+        for draw in range(1, self.draws):
+            present, other = problem.objective(pair, draw).tolist()
+            if other < present + self.needed(present):
+                return False
+        return True
