@@ -47,7 +47,8 @@ def bundle(folder: Path) -> Bundle:
 
 @pytest.fixture
 def planner(bundle: Bundle) -> Planner:
-    return build_planner(bundle, PlannerConfig(iterations=2))
+    # Random weights are unsure of everything; these tests are about plans that choose and refine.
+    return build_planner(bundle, PlannerConfig(iterations=2, unsure=1.0))
 
 
 def test_the_spec_is_the_bundles(bundle: Bundle) -> None:
