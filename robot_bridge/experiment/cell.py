@@ -14,7 +14,7 @@ class TaskState:
     """The truth at one moment, see docs/trials.md.
 
     Attributes:
-        task: Name of the task.
+        task: Name of the task; None before the first.
         seed: Of the initial state.
         episode: Counts the resets.
         target: Name of the object that the task is about.
@@ -24,7 +24,7 @@ class TaskState:
         time: Seconds on the robot's clock since the reset.
     """
 
-    task: str
+    task: str | None
     seed: int
     episode: int
     target: str

@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         names = ",".join(entry.name for entry in known)
         what.add_argument(f"--{name}", type=_names, default=names, metavar="A,B", help="default: %(default)s")
     what.add_argument("--episodes", type=_positive, metavar="N", help="trials per task and method (20)")
-    what.add_argument("--seed", type=int, default=0, metavar="N", help="of the first initial state; then N+1 ... (0)")
+    what.add_argument("--seed", type=_whole, default=0, metavar="N", help="first initial state, then N+1 ... (0)")
     what.add_argument("--seconds", type=_number, metavar="S", help="longest trial, on the robot's clock (60)")
     what.add_argument(
         "--policy",
@@ -137,8 +137,14 @@ def _name(text: str) -> str:
 
 
 def _positive(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text)):
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 1 on")
+    if _whole(text) == 0:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return int(text)
+
+
+def _whole(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 0 on")
     return int(text)
 
 
