@@ -1,0 +1,111 @@
+"""What to do with plans that say of themselves that they are uncertain: explore slowly, then hold and ask a person.
+
+```
+            uncertain plan                 too many in a row, or for too long
+CONFIDENT ─────────────────► EXPLORING ─────────────────────────────────────► ASKING
+    ▲                            │                                               │
+    └────────────────────────────┴────────────── any confident plan ◄────────────┘
+```
+
+While exploring, the planner's exploratory chunk is followed along the same path at a part of its speed. While asking,
+no uncertain plan is followed; the planner is still asked, so that whatever a person changes in the scene is seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+
+import numpy as np
+
+from plan_protocol.messages import Plan
+from robot_model.conventions import interpolate_pose
+
+
+class Stance(str, Enum):
+    """How far the planner is trusted now."""
+
+    CONFIDENT = "confident"
+    EXPLORING = "exploring"
+    ASKING = "asking"
+
+
+@dataclass(frozen=True, eq=False)
+class Weighed:
+    """What is to be done with one plan.
+
+    Attributes:
+        plan: As it may be followed; None where the arm has to hold instead.
+        detail: Why it was slowed down or may not be followed, for people; empty for a confident plan.
+    """
+
+    plan: Plan | None
+    detail: str = ""
+
+
+class Doubt:
+    """Weighs plans by their ``status``, one task at a time.
+
+    Attributes:
+        stance: After the newest plan.
+    """
+
+    def __init__(self, speed: float, plans: int, seconds: float) -> None:
+        """Create it, trusting.
+
+        Args:
+            speed: Share of its speed at which an uncertain plan is followed, in (0, 1].
+            plans: Uncertain plans in a row that are followed.
+            seconds: Robot time after the first of them until which they are followed.
+        """
+        self.stance = Stance.CONFIDENT
+        self._speed, self._plans, self._seconds = speed, plans, seconds
+        self._uncertain = 0
+        self._since = 0.0
+
+    def forget(self) -> None:
+        """Another task begins, or a person says: go on."""
+        self.stance, self._uncertain = Stance.CONFIDENT, 0
+
+    def weigh(self, now: float, plan: Plan, start: np.ndarray) -> Weighed:
+        """Follow it, follow it slowly, or hold and ask.
+
+        Args:
+            now: Robot time.
+            plan: As it came.
+            start: ``(7,)`` pose that the arm will have one frame before the plan's first.
+        """
+        if plan.status != "uncertain":
+            self.forget()
+            return Weighed(plan)
+        if self._uncertain == 0 or now < self._since:  # the first, or the clock was set back
+            self._since = now
+        self._uncertain += 1
+        waited = now - self._since
+        if self._uncertain > self._plans or waited > self._seconds:
+            self.stance = Stance.ASKING
+            return Weighed(
+                None,
+                f"the planner is unsure of every future it imagines: {self._uncertain} plans in {waited:.1f} s. "
+                "Look at the cell (light, cameras, unknown objects), then change it or give another instruction",
+            )
+        self.stance = Stance.EXPLORING
+        return Weighed(
+            slowed(plan, start, self._speed),
+            f"uncertainty {plan.uncertainty:.2f}: explores at {100 * self._speed:.0f} % of its speed "
+            f"({self._uncertain} of at most {self._plans} plans)",
+        )
+
+
+def slowed(plan: Plan, start: np.ndarray, speed: float) -> Plan:
+    """The same path and times, but only as much of the path as a part of the speed reaches; grippers as commanded then.
+
+    Args:
+        plan: Its poses are replaced.
+        start: ``(7,)`` pose one frame before the first.
+        speed: In (0, 1].
+    """
+    path = np.vstack([start, plan.poses])
+    along = speed * np.arange(1, len(path))
+    before = np.minimum(along.astype(int), len(path) - 2)
+    return replace(plan, poses=interpolate_pose(path[before], path[before + 1], along - before))
