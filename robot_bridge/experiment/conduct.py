@@ -61,12 +61,11 @@ def conduct(
 
 def judge(state: TaskState) -> Labels:
     """What the truth at the end of a trial says. A robot that touched nothing did not follow its instruction."""
-    touched = {"grasp": "grasped first", "push": "pushed first"}.get(state.touched_by or "", "")
     return Labels(
         success=state.success,
         instruction_followed=state.first_touched == state.target,
         first_object=state.first_touched,
-        note=f"{state.first_touched} {touched}" if state.first_touched and touched else "",
+        note={"grasp": "grasped it", "push": "pushed it"}.get(state.touched_by or "", ""),
     )
 
 

@@ -41,9 +41,10 @@ def _longest_stall(run: Run) -> float:
     """Seconds on the robot's clock from a hold to the next plan, or to the end of the run."""
     longest, began = 0.0, None
     for event in run.events:
-        if event["event"] == "hold" and began is None and event.get("reason") in FOR_WANT_OF_A_PLAN:
+        name = event.get("event")
+        if name == "hold" and began is None and event.get("reason") in FOR_WANT_OF_A_PLAN:
             began = event["t"]
-        elif event["event"] in ("resume", "stop", "finished") and began is not None:
+        elif name in ("resume", "stop", "finished") and began is not None:
             longest, began = max(longest, event["t"] - began), None
     return longest
 

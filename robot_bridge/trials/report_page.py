@@ -19,9 +19,12 @@ from robot_bridge.trials.trial import INTERRUPTED, RUNNING, Trial
 
 EMBED_TOTAL = 25_000_000
 """Bytes of video that are put into the page; what goes beyond is linked."""
+FEW = 6
+"""Failures that are shown at once, not folded."""
 STYLE = (
     "<style>.paper td { vertical-align: top; } .paper td .sub { font-size: 12px; } .log td { white-space: nowrap; }"
-    " .fails { display: grid; grid-template-columns: repeat(auto-fill, minmax(440px, 1fr)); gap: 8px 24px; }</style>"
+    " .fails { display: grid; grid-template-columns: repeat(auto-fill, minmax(320px, 1fr)); gap: 0 20px; }"
+    " .fails figure { margin: 0 0 14px; } .fails video { margin: 8px 0 4px; }</style>"
 )
 SOURCES = {"sim": "simulated", "real": "on the robot"}
 
@@ -137,13 +140,24 @@ def _curves(group: Series) -> str:
 
 
 def _failures(group: Series, videos: _Videos) -> str:
-    shown = "".join(_failure(trial, videos) for trial in group.trials if trial.labels.success is False)
-    return f'<div class="fails">{shown}</div>' if shown else ""
+    """A fold per task and method. The baseline's come last: what is left of the page's room for videos is theirs."""
+    failed = {
+        (method, task): [trial for trial in group.cell(task, method).trials if trial.labels.success is False]
+        for method in (*group.methods[1:], group.methods[0])
+        for task in group.tasks
+    }
+    unfolded = " open" if sum(map(len, failed.values())) <= FEW else ""
+    return "".join(
+        f"<details{unfolded}><summary>{escape(f'{method}, {task}')}: {len(trials)}</summary>"
+        f'<div class="fails">{"".join(_failure(trial, videos) for trial in trials)}</div></details>'
+        for (method, task), trials in failed.items()
+        if trials
+    )
 
 
 def _failure(trial: Trial, videos: _Videos) -> str:
     touched = f", touched first: {trial.labels.first_object}" if trial.labels.first_object else ""
-    note = f". {trial.labels.note}" if trial.labels.note else ""
+    note = f"; {trial.labels.note}" if trial.labels.note else ""
     text = f"{trial.setup.task}, {trial.setup.method}, seed {trial.setup.seed}: {trial.outcome}{touched}{note}"
     return f"<figure>{videos.show(trial)}<figcaption>{escape(text)}</figcaption></figure>"
 
@@ -166,7 +180,7 @@ class _Videos:
             return f"{self._link(video, 'video')} {link}"
         self._left -= size
         source = "data:video/mp4;base64," + base64.b64encode(video.read_bytes()).decode()
-        return f'<video src="{source}" controls muted preload="none"></video>{link}'
+        return f'<video src="{source}" controls muted preload="metadata"></video>{link}'
 
     def _link(self, path: Path, text: str) -> str:
         return f'<a href="{quote(os.path.relpath(path, self._out))}">{text}</a>'

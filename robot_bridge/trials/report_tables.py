@@ -8,6 +8,7 @@ from html import escape
 
 import numpy as np
 
+from robot_bridge.onlooker import goal_object
 from robot_bridge.trials.comparison import Cell, Difference, Series
 from robot_bridge.trials.statistics import Rate
 from robot_bridge.trials.trial import Trial
@@ -32,10 +33,10 @@ def paper_table(series: Series, kind: str) -> str:
 
 
 def _task(cells: list[Cell]) -> str:
-    """The instruction with the task's name set off, "(ID)" where the nominal policy knows it."""
+    """The instruction with its object set off, "(ID)" where the nominal policy knows it."""
     trials = [trial for cell in cells for trial in cell.trials]
-    words = escape(Counter(trial.setup.instruction for trial in trials).most_common(1)[0][0])
-    task = escape(cells[0].task)
+    instruction = Counter(trial.setup.instruction for trial in trials).most_common(1)[0][0]
+    words, task = escape(instruction), escape(goal_object(instruction) or cells[0].task)
     named = words.replace(task, f"<i>{task}</i>", 1) if task in words else f"{words} <i>({task})</i>"
     return named + (" (ID)" if any(trial.setup.in_distribution for trial in trials) else "")
 

@@ -22,7 +22,7 @@ def test_a_trial_begins_with_a_reset_and_ends_by_its_time(tmp_path: Path) -> Non
     assert (ended.outcome, labels.success, labels.instruction_followed, labels.first_object) == (
         "timeout", False, False, "fish",
     )  # fmt: skip
-    assert labels.note == "fish pushed first"
+    assert labels.note == "pushed it"
 
 
 def test_a_task_that_stays_done_ends_the_trial(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,8 @@ VIDEO = b"not really a video, but bytes of one"
 def add(store: TrialStore, task: str, method: str, seed: int, success: bool | None, **setup: object) -> None:
     made = Setup("table1", task, f"put the {task} in the bowl", method, seed, **setup)  # type: ignore[arg-type]
     trial = store.begin(made)
-    figures = Figures(9.0, 2, (100.0 + seed, 200.0), 0.5, video=f"runs/{seed}/video.mp4")
+    video, stall = f"runs/{seed}/video.mp4", 0.1 * seed
+    figures = Figures(9.0, 2, (100.0 + seed, 200.0), 0.5, video=video, longest_stall_s=stall, chunk_s=1.0)
     store.end(trial.id, "finished", figures, Labels(success, success, "bowl <big>", note="a <note>"))
 
 
@@ -48,6 +50,8 @@ def test_the_table_in_report_json(written: Path) -> None:
     assert (ours["episodes"], ours["success_rate"], ours["instruction_following_rate"]) == (20, 0.85, 0.85)
     assert ours["wilson95"] == pytest.approx([0.6396, 0.9476], abs=5e-5)
     assert ours["not_judged"] == 2
+    assert ours["longest_stall_s"] == pytest.approx(10.1)
+    assert ours["stalled_over_a_chunk"] == 10
     assert rows["real", "fish", "vidplan"]["episodes"] == 1
     (difference,) = content["significance"]
     assert (difference["method"], difference["baseline"]) == ("vidplan", "nominal")
@@ -66,6 +70,8 @@ def test_the_page_is_table_1_and_stands_alone(written: Path) -> None:
     assert "a &lt;note&gt;" in page
     assert "<big>" not in page
     assert page.count("<video") == 2, "the failures of seed 19: nominal and vidplan; a success is not shown"
+    assert page.index("vidplan, fish: 3") < page.index("nominal, fish: 15")
+    assert re.search(r"<th>nominal</th><td>42</td><td>1\d\d</td><td>200</td><td>1.9</td><td>9 of 21</td>", page)
     assert not re.search(r'src="(?!data:)', page), "an outside resource"
 
 
@@ -94,6 +100,45 @@ def test_trials_that_were_all_cut_off_are_reported_too(tmp_path: Path) -> None:
     assert content["table"][0]["success_rate"] is None
     assert content["table"][0]["wilson95"] is None
     assert "count in no rate: 1." in (tmp_path / "out/report.html").read_text()
+
+
+def test_the_object_is_set_off_whatever_the_task_is_called(tmp_path: Path) -> None:
+    with TrialStore(tmp_path / "trials.db") as store:
+        for number, method in enumerate(("nominal", "ours", "theirs")):
+            trial = store.begin(Setup("s", "tape", "put the measuring tape in the bowl", method, 0))
+            store.end(trial.id, "finished", Figures(bundle=f"{number % 2}"), Labels(success=True))
+        again = store.begin(Setup("s", "tape", "put the measuring tape in the bowl", "ours", 1))
+        store.end(again.id, "error", Figures(bundle="0"))
+    content = report.make_report(tmp_path / "trials.db", tmp_path / "out")
+    page = (tmp_path / "out/report.html").read_text()
+    assert "put the <i>measuring tape</i> in the bowl" in page
+    assert "Planned with 2 different bundles: ours in s." in page
+    assert [row["errors"] for row in content["table"]] == [0, 1, 0]
+    pairs = [(row["method"], row["baseline"]) for row in content["significance"]]
+    assert pairs == [("ours", "nominal"), ("theirs", "nominal"), ("theirs", "ours")]
+    assert page.index("theirs against nominal") < page.index("The other pairs") < page.index("theirs against ours")
+
+
+@pytest.mark.parametrize(
+    ("told", "longest"),
+    [
+        ([], 0.0),
+        ([(1.0, "hold", "awaiting_plan"), (1.5, "resume", None), (3.0, "hold", "no_plan"), (3.2, "resume", None)], 0.5),
+        ([(1.0, "hold", "no_plan"), (2.0, "hold", "server_lost"), (4.0, "resume", None)], 3.0),
+        ([(1.0, "hold", "tracking_error"), (9.0, "resume", None)], 0.0),
+        ([(1.0, "hold", "awaiting_plan"), (3.5, "stop", "stopped"), (9.0, "finished", None)], 2.5),
+    ],
+)
+def test_a_stall_is_the_want_of_a_plan(
+    tmp_path: Path, told: Sequence[tuple[float, str, str | None]], longest: float
+) -> None:
+    spec = {"horizon": 5, "frame_period": 0.2}
+    (tmp_path / "run.json").write_text(json.dumps({"spec": spec}))
+    lines = [json.dumps({"t": t, "event": name, "reason": reason}) + "\n" for t, name, reason in told]
+    (tmp_path / "events.jsonl").write_text("".join(lines))
+    figures = figures_of(tmp_path, "run")
+    assert (figures.longest_stall_s, figures.chunk_s) == (pytest.approx(longest), 1.0)
+    assert figures.stalled == (longest > 1.0)
 
 
 def test_figures_are_read_from_a_run(tmp_path: Path) -> None:
