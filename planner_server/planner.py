@@ -77,7 +77,7 @@ class Planner:
         with stage("refine"):  # local planner: GradOpt, K iterations; what cannot be trusted is not climbed
             local_planner = Unrefined() if judged.uncertain else self._local_planner
             budget = Budget(self.config.iterations, check=stage.check)
-            local = local_planner.refine(self._problem(judged, request.seed), budget)
+            local = local_planner.refine(self.problem(judged, request.seed), budget)
             a = project(local.chunk.double().cpu().numpy(), situation.start, self.limits) if local.refined else winner
             with torch.no_grad():
                 o, h = self._imagine(judged.scene, self._tensor(a[None]))
@@ -144,6 +144,12 @@ class Planner:
             uncertain = evidence.uncertain(self.config)
         return Judgement(task, carrying, scene, situation, tuple(proposals), notes, evidence, r, reward, uncertain)
 
+    def problem(self, judged: Judgement, seed: int) -> Problem:
+        """What the local planner may improve: the winner, under J."""
+        objective = ExpectedReturn(self._bundle, judged.scene, judged.task.target, self.config, seed)
+        start = self._tensor(judged.situation.start)
+        return Problem(self._tensor(judged.winner), start, objective, self.limits, seed)
+
     def __call__(self, request: PlanRequest, context: Context) -> Plan:
         """The same as `plan`: what `PlanServer` calls."""
         return self.plan(request, context)
@@ -200,12 +206,6 @@ class Planner:
     def _imagine(self, scene: Scene, actions: Tensor) -> tuple[Imagined, Uncertainty]:
         imagined = scene.imagine(self._bundle.world_model, actions, self.config.flow_steps)
         return imagined, self._bundle.uncertainty(imagined)
-
-    def _problem(self, judged: Judgement, seed: int) -> Problem:
-        """What the local planner may improve: the winner, under J."""
-        objective = ExpectedReturn(self._bundle, judged.scene, judged.task.target, self.config, seed)
-        start = self._tensor(judged.situation.start)
-        return Problem(self._tensor(judged.winner), start, objective, self.limits, seed)
 
     def _centres(self, actions: np.ndarray, carrying: bool) -> Tensor:
         """Desired centres c ``(B, H, V, 2)`` of chunks ``(B, H, 7)``, image widths."""

@@ -104,22 +104,29 @@ class Budget:
         spent: Share of the budget that is used up, in [0, 1).
     """
 
-    def __init__(self, rounds: int, seconds: float = math.inf, check: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        rounds: int,
+        seconds: float = math.inf,
+        check: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
         """A budget to be used once.
 
         Args:
             rounds: Most rounds.
-            seconds: Wall-clock time for all of them.
+            seconds: Time for all of them.
             check: Called before every round; may raise to stop.
+            clock: What ``seconds`` are counted on.
         """
         self.rounds, self.seconds, self.spent = rounds, seconds, 0.0
-        self._check = check
+        self._check, self._clock = check, clock
 
     def __iter__(self) -> Iterator[int]:
-        begun = time.perf_counter()
+        begun = self._clock()
         for k in range(self.rounds):
             self._check()
-            elapsed = time.perf_counter() - begun
+            elapsed = self._clock() - begun
             if k and elapsed * (k + 1) / k > self.seconds:
                 return
             self.spent = max(k / (self.rounds + 1), elapsed / self.seconds)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -146,10 +145,9 @@ def test_samples_neither_turn_nor_touch_the_fingers(name: str) -> None:
     assert torch.allclose(result.chunk[:, 3:], CHUNK[:, 3:], atol=1e-9)
 
 
-def test_a_budget_of_time_ends_before_a_round_that_would_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_budget_of_time_ends_before_a_round_that_would_not_fit() -> None:
     now = [100.0]
-    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
-    budget, spent = Budget(1000, seconds=1.0), []
+    budget, spent = Budget(1000, seconds=1.0, clock=lambda: now[0]), []
     for _ in budget:
         spent.append(budget.spent)
         now[0] += 0.3
