@@ -34,6 +34,7 @@ COMMON = (
     "backend",
     "gripper",
     "cameras",
+    "autostart",
     "use_sim_time",
     "dry_run",
     "record",
@@ -59,14 +60,18 @@ def parser() -> argparse.ArgumentParser:
         default: Any = item.default
         text = item.metadata["help"]
         if "low" in item.metadata:
-            text += f" (default {_shown(default)}, {item.metadata['low']:g} .. {item.metadata['high']:g})"
+            unit = f" {item.metadata['unit']}" if item.metadata.get("unit") else ""
+            text += f" (default {_shown(default)}{unit}, {item.metadata['low']:g} .. {item.metadata['high']:g})"
         elif isinstance(default, str) and default:
             text += f" (default {default})"
         choices = item.metadata.get("choices")
         if choices:
             group.add_argument(option, dest=item.name, choices=choices, metavar="NAME", help=text)
-        elif isinstance(default, bool):
-            group.add_argument(option, dest=item.name, action="store_true", help=text)
+        elif default is True:
+            text += " (default; --no-... otherwise)"
+            group.add_argument(option, dest=item.name, action=argparse.BooleanOptionalAction, default=None, help=text)
+        elif default is False:
+            group.add_argument(option, dest=item.name, action="store_true", default=None, help=text)
         elif isinstance(default, tuple) and isinstance(default[0], str):
             group.add_argument(option, dest=item.name, nargs="+", metavar="ROLE=TOPIC", help=text)
         elif isinstance(default, tuple):
@@ -89,7 +94,7 @@ def main(argv: Sequence[str]) -> int:
     from robot_bridge.config import BridgeConfig
     from robot_bridge.errors import BridgeError
 
-    values = {name: value for name, value in vars(given).items() if value not in (None, False) and name != "json"}
+    values = {name: value for name, value in vars(given).items() if value is not None and name != "json"}
     try:
         return _run(BridgeConfig.from_mapping(values), ros_arguments, given.json)
     except (BridgeError, ProtocolError) as error:
@@ -126,6 +131,8 @@ def _run(config: Any, ros_arguments: list[str], as_json: bool) -> int:
             pass
     finally:
         summary = node.close()
+    if node.failure:
+        raise node.failure
     if as_json:
         return 0
     plans, latency = summary["plans"], summary["median_plan_ms"]

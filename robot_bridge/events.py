@@ -71,7 +71,7 @@ def in_words(event: Event) -> str | None:
         "started": "bridge is up",
         "waiting": "waiting",
         "connected": "planner found",
-        "unconfigured": "NOT CONFIGURED",
+        "transition_refused": "NOT DONE",
         "activated": "active",
         "deactivated": "INACTIVE",
         "recovering": "recovery",

@@ -115,6 +115,11 @@ class Executor:
         return self.state is State.STOPPED
 
     @property
+    def resting(self) -> bool:
+        """A stop or a deactivation has taken effect."""
+        return self.state in (State.STOPPED, State.INACTIVE)
+
+    @property
     def instruction(self) -> str:
         """The task in words."""
         return self._instruction

@@ -1,35 +1,88 @@
-"""The bridge's settings as ROS parameters: declared with description and range, read once at start."""
+"""The bridge's settings as ROS parameters: declared with description and range, read when the node is configured."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any
 
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 
 from robot_bridge.config import BridgeConfig
+from robot_bridge.errors import ConfigError
+
+NAMES = tuple(item.name for item in fields(BridgeConfig))
+
+
+class Settings:
+    """Every setting as a parameter of an rclpy node; --ros-args and files win over ``base``.
+
+    A value that ROS itself refuses (out of its range) is remembered, so that configuring can name every wrong one; it
+    is forgotten once somebody sets a better one.
+    """
+
+    def __init__(self, node: Any, base: BridgeConfig, changeable: Callable[[], bool] = lambda: True) -> None:
+        """Declare the parameters.
+
+        Args:
+            node: The node.
+            base: Values where nobody gave another one.
+            changeable: Whether a change would still have an effect.
+        """
+        self._node, self._changeable = node, changeable
+        self._refused: dict[str, str] = {}
+        for item in fields(BridgeConfig):
+            if item.name != "use_sim_time":  # every ROS node has it already
+                self._declare(item.name, getattr(base, item.name), item.metadata)
+        node.add_on_set_parameters_callback(self._set)
+
+    def value(self, name: str) -> Any:
+        """A parameter as it stands now."""
+        value = self._node.get_parameter(name).value
+        return tuple(value) if isinstance(value, (list, tuple)) or hasattr(value, "typecode") else value
+
+    def config(self) -> BridgeConfig:
+        """All of them together.
+
+        Raises:
+            ConfigError: Names every value that cannot be used.
+        """
+        if self._refused:
+            name, *_ = self._refused
+            raise ConfigError(name, "; ".join(self._refused.values()).removeprefix(f"{name}: "))
+        return BridgeConfig.from_mapping({name: self.value(name) for name in NAMES})
+
+    def _declare(self, name: str, value: Any, metadata: Any) -> None:
+        default = list(value) if isinstance(value, tuple) else value
+        descriptor = _descriptor(metadata, value)
+        try:
+            self._node.declare_parameter(name, default, descriptor)
+        except Exception as error:  # rclpy's exceptions live at the edge; whichever it is, the value is no good
+            self._node.declare_parameter(name, default, descriptor, ignore_override=True)
+            self._refused[name] = f"{name}: {error} ({metadata['help']})"
+
+    def _set(self, parameters: Sequence[Any]) -> SetParametersResult:
+        for parameter in parameters:
+            if parameter.name in NAMES and parameter.name != "use_sim_time" and not self._changeable():
+                reason = f"{parameter.name} is read when the bridge is configured: clean it up first"
+                return SetParametersResult(successful=False, reason=reason)
+        for parameter in parameters:
+            self._refused.pop(parameter.name, None)
+        return SetParametersResult(successful=True)
 
 
 def declare(node: Any, base: BridgeConfig) -> BridgeConfig:
-    """Declare every setting as a read-only parameter of an rclpy node; --ros-args and files win over ``base``.
+    """Declare every setting on a node and read it.
 
     Raises:
         ConfigError: A parameter's value cannot be used.
     """
-    values: dict[str, Any] = {}
-    for item in fields(BridgeConfig):
-        value = getattr(base, item.name)
-        if item.name == "use_sim_time":  # every ROS node has it already
-            values[item.name] = bool(node.get_parameter(item.name).value)
-            continue
-        default = list(value) if isinstance(value, tuple) else value
-        given = node.declare_parameter(item.name, default, _descriptor(item.metadata, value)).value
-        values[item.name] = tuple(given) if isinstance(value, tuple) else given
-    return BridgeConfig.from_mapping(values)
+    return Settings(node, base).config()
 
 
 def _descriptor(metadata: Any, value: Any) -> ParameterDescriptor:
-    descriptor = ParameterDescriptor(description=metadata["help"], read_only=True, dynamic_typing=True)
+    unit = f" [{metadata['unit']}]" if metadata.get("unit") else ""
+    descriptor = ParameterDescriptor(description=metadata["help"] + unit, dynamic_typing=True)
     if "low" in metadata and isinstance(value, float):
         bounds = FloatingPointRange(from_value=float(metadata["low"]), to_value=float(metadata["high"]))
         descriptor.floating_point_range = [bounds]

@@ -31,6 +31,7 @@ class Stages(Protocol):
     def activate(self) -> None: ...  # noqa: D102
     def deactivate(self) -> None: ...  # noqa: D102
     def cleanup(self) -> None: ...  # noqa: D102
+    def shutdown(self) -> None: ...  # noqa: D102
     def release(self) -> None: ...  # noqa: D102
     def refused(self, transition: str, error: BridgeError) -> None: ...  # noqa: D102
 
@@ -69,7 +70,7 @@ class ManagedNode(LifecycleNode):
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Bring the arm to rest and let go of everything."""
-        return self._do("shutdown", self._stages.release)
+        return self._do("shutdown", self._stages.shutdown)
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Let go of everything; the node may be configured again."""

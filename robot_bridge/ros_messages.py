@@ -1,4 +1,4 @@
-"""The bridge's commands as ROS messages."""
+"""The bridge's commands and its health as ROS messages."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from builtin_interfaces.msg import Duration, Time
-from std_msgs.msg import Float64MultiArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from std_msgs.msg import Float64MultiArray, Header
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
+from robot_bridge.diagnostics import Health
 from robot_bridge.smoothing import SentMotion
 from robot_model.gripper import to_radians
 
@@ -20,6 +22,29 @@ def seconds(stamp: Any) -> float:
     return stamp.sec + stamp.nanosec * 1e-9
 
 
+def time_message(seconds: float) -> Time:
+    """Seconds as a stamp."""
+    nanoseconds = round(seconds * NANO)
+    return Time(sec=nanoseconds // NANO, nanosec=nanoseconds % NANO)
+
+
+def diagnostic_message(now: float, robot: str, entries: Sequence[Health]) -> DiagnosticArray:
+    """The bridge's health at ``now``; ``robot`` is the hardware's name."""
+    array = DiagnosticArray(header=Header(stamp=time_message(now)))
+    for entry in entries:
+        values = [KeyValue(key=key, value=value) for key, value in entry.values.items()]
+        array.status.append(
+            DiagnosticStatus(
+                level=bytes([entry.level]),
+                name=f"vidplan_bridge: {entry.name}",
+                message=entry.message,
+                hardware_id=robot,
+                values=values,
+            )
+        )
+    return array
+
+
 def trajectory_message(message: SentMotion, joint_names: Sequence[str]) -> JointTrajectory:
     """Positions, velocities and accelerations for a joint trajectory controller, stamped with the time they begin at.
 
@@ -27,7 +52,7 @@ def trajectory_message(message: SentMotion, joint_names: Sequence[str]) -> Joint
     """
     begin = round(float(message.times[0]) * NANO)
     trajectory = JointTrajectory(joint_names=list(joint_names))
-    trajectory.header.stamp = Time(sec=begin // NANO, nanosec=begin % NANO)
+    trajectory.header.stamp = time_message(float(message.times[0]))
     nodes = zip(message.times, message.positions, message.velocities, message.accelerations, strict=True)
     for time, q, v, a in list(nodes)[1:]:
         after = round(float(time) * NANO) - begin

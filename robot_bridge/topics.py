@@ -42,13 +42,17 @@ class Interface:
 
 
 INTERFACES: tuple[Interface, ...] = (
-    Interface("{cameras}", "sensor_msgs/Image or CompressedImage", "in", "one per camera; bgra8, rgb8, bgr8 and others"),
+    Interface(
+        "{cameras}", "sensor_msgs/Image or CompressedImage", "in", "one per camera; bgra8, rgb8, bgr8 and others"
+    ),
     Interface("{joint_topic}", "sensor_msgs/JointState", "in", "the seven joints, and the gripper's knuckle"),
     Interface(INSTRUCTION, "std_msgs/String", "in", "the task in words; empty: stand still"),
     Interface("{arm_command_topic}", "by {backend}", "out", "guarded motion; does not exist in a dry run"),
     Interface("{gripper_command_topic}", "by {gripper}", "out", "on edges only; does not exist in a dry run"),
     Interface(STATUS, "std_msgs/String", "out", "one JSON object per event; the last 100 for latecomers"),
-    Interface(DIAGNOSTICS, "diagnostic_msgs/DiagnosticArray", "out", "1 Hz: cameras, joints, server, controller, guard"),
+    Interface(
+        DIAGNOSTICS, "diagnostic_msgs/DiagnosticArray", "out", "1 Hz: cameras, joints, server, controller, guard"
+    ),
     Interface(PLANS, "vidplan_msgs/PlanStatus", "out", "one per plan, where vidplan_msgs is installed"),
     Interface(TRIAL_EVENTS, "vidplan_msgs/TrialEvent", "out", "what happens to a task of ExecuteTask"),
     Interface(PATH, "nav_msgs/Path", "out", "the flange along the chunk that is followed; only while subscribed"),
@@ -68,11 +72,18 @@ INTERFACES: tuple[Interface, ...] = (
         UNCERTAINTY, "sensor_msgs/CompressedImage", "out", "the same with the uncertainty on top; only while subscribed"
     ),
     Interface(STOP_SERVICE, "std_srvs/Trigger", "service", "latched software stop; not an emergency stop"),
-    Interface(REARM_SERVICE, "std_srvs/Trigger", "service", "allow motion again: arm at rest, senses fresh, driver ready"),
-    Interface(RECOVER_SERVICE, "std_srvs/Trigger", "service", "errors, hardware, controller, in this order; moves nothing"),
+    Interface(
+        REARM_SERVICE, "std_srvs/Trigger", "service", "allow motion again: arm at rest, senses fresh, driver ready"
+    ),
+    Interface(
+        RECOVER_SERVICE, "std_srvs/Trigger", "service", "errors, hardware, controller, in this order; moves nothing"
+    ),
     Interface(LABEL_SERVICE, "vidplan_msgs/LabelTrial", "service", "what the operator saw; ends the task it names"),
     Interface(
-        f"/{NODE}/change_state, ...", "lifecycle_msgs/ChangeState, ...", "service", "the transitions of a lifecycle node"
+        f"/{NODE}/change_state, ...",
+        "lifecycle_msgs/ChangeState, ...",
+        "service",
+        "the transitions of a lifecycle node",
     ),
     Interface(TASK_ACTION, "vidplan_msgs/ExecuteTask", "action", "one task in words; cancelling brakes and holds"),
 )

@@ -8,6 +8,7 @@ from typing import Any
 from robot_bridge.backends.droid_nuc import DroidNuc
 from robot_bridge.backends.dry_run import NoArm, NoGripper
 from robot_bridge.backends.interfaces import BackendError, GripperBackend, RobotBackend
+from robot_bridge.backends.recovery_desk import DriverPort
 from robot_bridge.backends.streaming import PositionStream
 from robot_bridge.config import BridgeConfig
 from robot_model.franka import franka
@@ -35,6 +36,30 @@ def choose(config: BridgeConfig, node: Any, clock: Callable[[], float]) -> tuple
     if isinstance(arm, DroidNuc):
         return arm, arm.gripper
     return arm, _gripper(config, node)
+
+
+def choose_recovery(config: BridgeConfig, node: Any) -> DriverPort | None:
+    """The driver to recover, or None where the bridge takes no part in it.
+
+    Args:
+        config: Settings.
+        node: An rclpy node for its topics and services.
+
+    Raises:
+        BackendError: It was asked for by name, and its messages are not installed.
+    """
+    foreign = config.dry_run or config.backend in ("sim", "droid_nuc")
+    if config.recovery == "none" or (foreign and config.recovery == "auto"):
+        return None
+    from robot_bridge.backends import ros_edge
+
+    controller = config.arm_topic.strip("/").split("/")[-2:][0]  # /fr3_arm_controller/joint_trajectory
+    try:
+        return ros_edge.recovery_port(node, config.driver_namespace.strip("/"), controller)
+    except BackendError:
+        if config.recovery == "auto":
+            return None
+        raise
 
 
 def _arm(config: BridgeConfig, node: Any, clock: Callable[[], float]) -> RobotBackend:

@@ -92,7 +92,7 @@ class Recovery:
         Args:
             now: Seconds of any clock that does not jump.
         """
-        needed = self._needed()
+        needed = self.needed()
         if needed in (Phase.READY, Phase.USER_STOPPED):
             self.phase, self._attempts = needed, 0
         elif self.phase is not Phase.FAILED:
@@ -103,7 +103,8 @@ class Recovery:
         """Try again after a failure: a person has looked at it."""
         self.phase, self._attempts = Phase.READY, 0
 
-    def _needed(self) -> Phase:
+    def needed(self) -> Phase:
+        """What stands between the arm and motion, looked at only."""
         mode = self.port.robot_mode()
         if mode is RobotMode.USER_STOPPED:
             return Phase.USER_STOPPED

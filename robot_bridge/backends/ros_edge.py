@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 from rclpy.action import ActionClient
+from rclpy.serialization import deserialize_message
 from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
 
+from robot_bridge.backends.franka_ros2 import FrankaRos2
 from robot_bridge.backends.interfaces import BackendError
 from robot_bridge.guard.reasons import Finding, Reason
 from robot_bridge.ros_messages import gripper_message, trajectory_message
@@ -174,3 +176,15 @@ def _action(package: str, name: str) -> Any:
             f"this backend needs {package}, which is not installed: apt install ros-$ROS_DISTRO-"
             f"{package.replace('_', '-')}, or choose another --backend or --gripper"
         ) from error
+
+
+def recovery_port(node: Any, namespace: str, controller: str) -> FrankaRos2:
+    """franka_ros2's driver as a port for recovery.
+
+    Raises:
+        BackendError: Its messages are not installed.
+    """
+    action = _action("franka_msgs", "ErrorRecovery")
+    prefix = f"/{namespace}" if namespace else ""
+    goals = Goals(node, action, f"{prefix}/action_server/error_recovery")
+    return FrankaRos2(node, namespace, controller, goals, deserialize_message)

@@ -62,6 +62,10 @@ class Reason(str, Enum):
     NOT_FOLLOWING = "not_following", "the robot was commanded to move, and did not"
     BACKEND_ERROR = "backend_error", "the robot's controller refused a command or cannot be reached"
 
+    ROBOT_REFLEX = "robot_reflex", "the arm stopped itself (reflex): look why, call /vidplan/recover, re-arm"
+    USER_STOPPED = "user_stopped", "the arm's user stop is pressed: release it, call /vidplan/recover, re-arm"
+    ROBOT_NOT_READY = "robot_not_ready", "asked to re-arm before errors, hardware and controller are in order: recover"
+
     NO_PLAN = "no_plan", "the chunk is done and no plan is on its way"
     AWAITING_PLAN = "awaiting_plan", "the chunk is done, the next one is being made"
     SERVER_LOST = "server_lost", "the connection to the planner is lost"

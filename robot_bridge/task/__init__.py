@@ -1,0 +1,1 @@
+"""One task in words, from its acceptance to a numbered end: the action `ExecuteTask` of vidplan_msgs."""
