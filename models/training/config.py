@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from models.autoencoder import AutoencoderConfig
@@ -11,6 +11,7 @@ from models.denoiser import DenoiserConfig
 from models.edm import Edm
 from models.head_unet import HeadConfig
 from models.semantic import SemanticConfig
+from models.training.names import PROBES
 
 
 @dataclass(frozen=True)
@@ -180,3 +181,12 @@ TINY = Preset(
 )
 PRESETS = {preset.name: preset for preset in (TABLETOP, TINY)}
 """``tabletop`` is the shipped bundle; ``tiny`` goes through all stages in seconds, to see that they run."""
+
+
+def with_probes(preset: Preset) -> Preset:
+    """The same preset with settings for every kind of probe: those of its heads, which learn from the same clips.
+
+    End to end, those of its flow map, which goes on training then.
+    """
+    loops = {name: preset.loops["flow-map" if kind.end_to_end else "heads"] for name, kind in PROBES.items()}
+    return replace(preset, loops={**preset.loops, **loops})
