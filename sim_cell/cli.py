@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sim_cell.recipe import Recipe
 
 LOOKS = ("plain", "varied", "stranger", "light", "camera")
+TASKS = ("tape", "fish", "pea", "carrot", "towel")
 BEHAVIOURS = ("pick", "chunks", "mixed")
 
 
@@ -104,7 +105,9 @@ def _run_node(argv: list[str]) -> int:
         epilog="docs/sim-cell.md lists the topics. Stop it with Ctrl-C.",
     )
     parser.add_argument("--seed", type=int, default=0, help="scene: the same seed gives the same one (%(default)s)")
-    parser.add_argument("--target", help="object that must be on the table (drawn from the seed)")
+    scene = parser.add_mutually_exclusive_group()
+    scene.add_argument("--target", help="object that must be on the table (drawn from the seed)")
+    scene.add_argument("--task", choices=TASKS, help="cluttered scene of a task, see docs/sim-cell.md")
     parser.add_argument("--robot", choices=("panda", "fr3"), default="panda", help="joint names, limits (%(default)s)")
     parser.add_argument("--real-time-factor", type=float, default=1.0, help="against the wall clock (%(default)s)")
     parser.add_argument("--camera-rate", type=int, choices=(5, 10, 15, 30), default=5, help="Hz (%(default)s)")
@@ -117,8 +120,11 @@ def _run_node(argv: list[str]) -> int:
     from sim_cell.cell import Cell
     from sim_cell.live import LiveCell
     from sim_cell.node import run_node
+    from sim_cell.tasks import task_called
 
     live = LiveCell(Cell(arguments.width, arguments.height), franka(arguments.robot), arguments.seed, arguments.target)
+    if arguments.task:
+        live.reset_to_task(task_called(arguments.task), arguments.seed)
     run_node(live, arguments.camera_rate, arguments.real_time_factor, arguments.target)
     return 0
 

@@ -17,3 +17,7 @@ class InvalidTrajectoryError(SimCellError):
 
 class DatasetMismatchError(SimCellError):
     """A folder already holds episodes recorded with other settings."""
+
+
+class InvalidTaskError(SimCellError):
+    """A request for a task is not understood; the scene stays as it is."""

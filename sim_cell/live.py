@@ -8,7 +8,9 @@ from robot_model import gripper as gripper_model
 from robot_model.franka import Franka
 from sim_cell.cell import HOME_JOINTS, Cell
 from sim_cell.errors import InvalidTrajectoryError
+from sim_cell.first_touch import FirstTouch
 from sim_cell.scene import PHYSICS_RATE
+from sim_cell.tasks import Task, lay
 from sim_cell.trajectory import Follower, Trajectory
 from sim_cell.truth import Truth
 
@@ -24,14 +26,20 @@ class LiveCell:
         truth: What happened since the last reset.
         steps: Physics steps since the clock's zero. Only grows, also over resets.
         seed: Of the present scene.
+        task: The present scene is of this task; None when it is just a scene.
+        episode: Resets so far.
     """
 
     def __init__(self, cell: Cell, franka: Franka, seed: int, target: str | None = None):
         self.cell, self.franka, self.truth = cell, franka, Truth(cell)
         self.steps, self.seed = FIRST_STEP, seed
+        self.task: Task | None = None
+        self.episode = 0
         self._follower = Follower(HOME_JOINTS)
         self._gripper = 0.0
-        self.reset(seed, target)
+        cell.reset(seed, target)
+        self._first_touch = FirstTouch(cell)
+        self._begin(seed, None)
 
     @property
     def time(self) -> float:
@@ -50,9 +58,21 @@ class LiveCell:
             SimCellError: No object is called ``target``; the scene stays as it is.
         """
         self.cell.reset(seed, target)
-        self.seed, self._gripper = seed, 0.0
+        self.episode += 1
+        self._begin(seed, None)
+
+    def reset_to_task(self, task: Task, seed: int) -> None:
+        """As `reset`, to scene ``seed`` of a task, see `tasks.lay`."""
+        lay(self.cell, task, seed)
+        self.episode += 1
+        self._begin(seed, task)
+
+    def _begin(self, seed: int, task: Task | None) -> None:
+        self.seed, self.task, self._gripper = seed, task, 0.0
+        self._started = self.steps
         self._follower.hold(HOME_JOINTS)
         self.truth.start()
+        self._first_touch.start()
 
     def follow(self, trajectory: Trajectory) -> None:
         """Replace the arm's trajectory."""
@@ -78,6 +98,21 @@ class LiveCell:
         self.cell.command(joints, velocities, self._gripper)
         self.cell.step(STEPS_PER_COMMAND)
         self.truth.update()
+        self._first_touch.update()
+
+    def task_state(self) -> dict:
+        """How far the present task is as plain values, for evaluation only."""
+        task = self.task
+        return {
+            "task": task.name if task else None,
+            "seed": self.seed,
+            "episode": self.episode,
+            "target": self.cell.target,
+            "success": task.done(self.truth) if task else self.truth.success(),
+            "first_touched": self._first_touch.name,
+            "touched_by": self._first_touch.how,
+            "time": (self.steps - self._started) / PHYSICS_RATE,
+        }
 
     def report(self) -> dict:
         """The truth of this moment as plain values, for evaluation only."""

@@ -16,7 +16,7 @@ from collections.abc import Callable
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
@@ -25,18 +25,26 @@ from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from robot_model import ros_names
-from sim_cell.errors import InvalidTrajectoryError, SimCellError
+from sim_cell.errors import InvalidTaskError, InvalidTrajectoryError, SimCellError
 from sim_cell.live import LiveCell
 from sim_cell.messages import camera_info_message, image_message, joint_state_message, read_trajectory, stamp
 from sim_cell.scene import PHYSICS_RATE
+from sim_cell.tasks import read_request
 
 JOINT_STATE_RATE = 60  # Hz of the robot's clock, as all rates here
 TRUTH_RATE = 10
+TASK_STATE_RATE = 5
 BEHIND = 0.15  # seconds behind the wall clock that are made up for; what is more is given up
 RESET_TIMEOUT = 30.0  # seconds
 
 SENSOR_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 RELIABLE_QOS = QoSProfile(depth=10)
+LATCHED_QOS = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+SIM_TASK = "/sim/task"
+"""std_msgs/String holding JSON, e.g. ``{"task": "carrot", "seed": 3}``: reset to that scene of that task."""
+SIM_TASK_STATE = "/sim/task_state"
+"""std_msgs/String holding JSON, latched: how far the task is. For evaluation only, never for planning."""
 
 
 class SimCellNode(Node):
@@ -58,9 +66,11 @@ class SimCellNode(Node):
         self._joint_states = self.create_publisher(JointState, ros_names.JOINT_STATES, RELIABLE_QOS)
         self._clock_publisher = self.create_publisher(Clock, ros_names.CLOCK, QoSProfile(depth=1))
         self._truth = self.create_publisher(String, ros_names.SIM_TRUTH, RELIABLE_QOS)
+        self._task_state = self.create_publisher(String, SIM_TASK_STATE, LATCHED_QOS)
         arm_topic = ros_names.arm_topic(live.franka.name)
         self.create_subscription(JointTrajectory, arm_topic, self._on_trajectory, RELIABLE_QOS)
         self.create_subscription(Float64MultiArray, ros_names.GRIPPER_COMMANDS, self._on_gripper, RELIABLE_QOS)
+        self.create_subscription(String, SIM_TASK, self._on_task, RELIABLE_QOS)
         self.create_service(Trigger, ros_names.SIM_RESET, self._on_reset)
 
     def run(self, stop: threading.Event) -> None:
@@ -83,11 +93,16 @@ class SimCellNode(Node):
             self._joint_states.publish(joint_state_message(live, when))
         if live.steps % (PHYSICS_RATE // TRUTH_RATE) == 0:
             self._truth.publish(String(data=json.dumps(live.report())))
+        if live.steps % (PHYSICS_RATE // TASK_STATE_RATE) == 0:
+            self._publish_task_state()
         if (live.steps - self._image_phase) % self._steps_per_image == 0:
             views, calibrations = live.cell.render(), live.cell.calibrations()
             for name in ros_names.CAMERAS:
                 self._images[name].publish(image_message(name, views[name].image, when))
                 self._infos[name].publish(camera_info_message(name, calibrations[name], when))
+
+    def _publish_task_state(self) -> None:
+        self._task_state.publish(String(data=json.dumps(self.live.task_state())))
 
     def _work_off_inbox(self) -> None:
         while not self._inbox.empty():
@@ -98,6 +113,19 @@ class SimCellNode(Node):
 
     def _on_gripper(self, message: Float64MultiArray) -> None:
         self._inbox.put(lambda: self._try(lambda: self.live.command_gripper(list(message.data))))
+
+    def _on_task(self, message: String) -> None:
+        def reset() -> None:
+            try:
+                task, seed = read_request(message.data)
+            except InvalidTaskError as error:
+                self.get_logger().error(f"{SIM_TASK} rejected, nothing was reset: {error}")
+                return
+            self.live.reset_to_task(task, seed)
+            self._image_phase = self.live.steps
+            self._publish_task_state()
+
+        self._inbox.put(reset)
 
     def _try(self, command: Callable[[], None]) -> None:
         try:

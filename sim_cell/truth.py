@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sim_cell.cell import Cell
-from sim_cell.objects import BOWL, NAMES, OBJECT
+from sim_cell.objects import BOWL, BOWL_RIM_RADIUS, NAMES, OBJECT
 
 LIFTED = 0.04  # metres above the table
 BOWL_RADIUS = 0.065  # metres between the bowl's middle and the origin of what lies in it
@@ -59,6 +59,19 @@ class Truth:
     def success(self) -> bool:
         """Whether the target lies in the bowl, let go."""
         return self.cell.target in self.in_bowl()
+
+    def rests_on_bowl(self, name: str) -> bool:
+        """Whether an object, let go, lies in or across the bowl: its middle above it, and no part on the table."""
+        offset = self.cell.position(name) - self.cell.position(BOWL)
+        over = np.hypot(offset[0], offset[1]) < BOWL_RIM_RADIUS and offset[2] > 0.0
+        return bool(over and name not in self._in_touch() and not self._on_table(name))
+
+    def _on_table(self, name: str) -> bool:
+        model, data = self.cell.model, self.cell.data
+        pairs = data.contact.geom[: data.ncon]
+        its = model.geom_bodyid[pairs] == model.body(name).id
+        table = pairs == model.geom("table").id
+        return bool((its.any(1) & table.any(1)).any())
 
     def _in_touch(self) -> list[str]:
         model, data = self.cell.model, self.cell.data

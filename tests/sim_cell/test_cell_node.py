@@ -17,7 +17,7 @@ rclpy = pytest.importorskip("rclpy", reason="the node needs ROS 2")
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.parameter_client import AsyncParameterClient
-from rclpy.qos import qos_profile_sensor_data
+from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Float64MultiArray, String
@@ -48,12 +48,18 @@ class Listener:
         self.joints: list[JointState] = []
         self.clocks: list[Clock] = []
         self.truths: list[dict] = []
+        self.task_states: list[dict] = []
         for name in ros_names.CAMERAS:
             self.listen(Image, ros_names.camera_topic(name), self.images[name].append)
         self.listen(CameraInfo, ros_names.camera_info_topic("wrist"), self.infos.append)
         self.listen(JointState, ros_names.JOINT_STATES, self.joints.append)
         self.listen(Clock, ros_names.CLOCK, self.clocks.append)
         self.listen(String, ros_names.SIM_TRUTH, lambda message: self.truths.append(json.loads(message.data)))
+        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self.node.create_subscription(
+            String, "/sim/task_state", lambda message: self.task_states.append(json.loads(message.data)), latched
+        )
+        self.task = self.node.create_publisher(String, "/sim/task", 10)
         self.arm = self.node.create_publisher(JointTrajectory, ros_names.arm_topic("panda"), 10)
         self.gripper = self.node.create_publisher(Float64MultiArray, ros_names.GRIPPER_COMMANDS, 10)
         self.reset_client = self.node.create_client(Trigger, ros_names.SIM_RESET)
@@ -170,6 +176,26 @@ def test_reset_with_the_same_seed_gives_the_same_first_pictures(listener):
     assert again_answer["t"] > first_answer["t"], "the clock never goes back"
 
 
+def test_a_task_is_set_up_and_followed(listener):
+    listener.wait(lambda: listener.task_states, "the latched state of the task")
+    episode = listener.task_states[-1]["episode"]
+    listener.task.publish(String(data='{"task": "tape", "seed": 3}'))
+    listener.wait(lambda: listener.task_states[-1]["task"] == "tape", "the task's scene")
+    state = listener.task_states[-1]
+    assert (state["seed"], state["episode"], state["target"]) == (3, episode + 1, "measuring tape")
+    assert (state["success"], state["first_touched"], state["touched_by"]) == (False, None, None)
+    seen = len(listener.task_states)
+    listener.wait(lambda: len(listener.task_states) >= seen + 5, "more states")
+    times = np.array([state["time"] for state in listener.task_states[seen:]])
+    np.testing.assert_allclose(np.diff(times), 0.2, atol=1e-6)
+    assert {"measuring tape", "red cube", "purple cup"} < set(listener.truths[-1]["objects"])
+
+    listener.task.publish(String(data='{"task": "banana", "seed": 3}'))
+    seen = len(listener.task_states)
+    listener.wait(lambda: len(listener.task_states) >= seen + 5, "the node to go on")
+    assert listener.task_states[-1]["episode"] == episode + 1, "what is not understood resets nothing"
+
+
 def test_wrong_commands_are_refused_with_a_message_and_a_signal_ends_the_node(listener, process):
     listener.arm.publish(JointTrajectory(joint_names=["elbow"], points=[JointTrajectoryPoint(positions=[0.0])]))
     listener.gripper.publish(Float64MultiArray(data=[float("nan")]))
@@ -180,4 +206,5 @@ def test_wrong_commands_are_refused_with_a_message_and_a_signal_ends_the_node(li
     assert process.returncode == 0, errors
     assert "joint names ['elbow']" in errors
     assert "one finite angle" in errors
+    assert "there is no task 'banana'; choose one of: tape, fish, pea, carrot, towel" in errors
     assert "Traceback" not in errors
