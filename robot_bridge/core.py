@@ -145,7 +145,9 @@ class Core:
     def close(self) -> None:
         """Let go of robot and planner; no tick follows."""
         with self._lock:
-            self._closed = True
+            closed, self._closed = self._closed, True
+        if closed:
+            return
         self.arm.close()
         self.gripper.close()
         self.link.close()
