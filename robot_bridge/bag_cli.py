@@ -15,11 +15,11 @@ NO_TEXT = "put the object in the bowl"
 def main(argv: list[str]) -> int:
     """Run `vidplan bag`; 0 when the bag was written, or inspected and found sound."""
     arguments = _parser().parse_args(argv)
-    from robot_bridge.bags import BagError
+    from robot_bridge.errors import BridgeError
 
     try:
         return int(arguments.run(arguments))
-    except BagError as error:
+    except BridgeError as error:
         print(f"vidplan bag: {error}", file=sys.stderr)
         return 1
 
@@ -39,10 +39,18 @@ def _parser() -> argparse.ArgumentParser:
     make.add_argument("--robot", choices=("panda", "fr3"), default="panda", help="joint names (default: %(default)s)")
     make.add_argument("--json", action="store_true", help="print the result as JSON")
     make.set_defaults(run=_from_episode)
-    info = actions.add_parser("info", help="topics, rates and problems of a bag", description="Say what is in a bag.")
+    info = actions.add_parser(
+        "inspect",
+        aliases=["info"],
+        help="topics, rates and problems of a bag; propose a mapping file",
+        description="Say what is in a bag and what is wrong with it. With --write-mapping it proposes a mapping file "
+        "for a bag of other names, and writes the cameras' first pictures beside it.",
+    )
     info.add_argument("bag", type=Path, help="rosbag2 folder, or an .mcap or .db3 file")
+    info.add_argument("--mapping", type=Path, metavar="FILE", help="what topics and joints are called")
+    info.add_argument("--write-mapping", type=Path, metavar="FILE", help="propose one; please look through it")
     info.add_argument("--json", action="store_true", help="print the result as JSON")
-    info.set_defaults(run=_info)
+    info.set_defaults(run=_inspect)
     return parser
 
 
@@ -71,10 +79,13 @@ def _from_episode(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _info(arguments: argparse.Namespace) -> int:
+def _inspect(arguments: argparse.Namespace) -> int:
+    from robot_bridge.bag_mapping import load_mapping
     from robot_bridge.bags import Bag
 
-    bag = Bag(arguments.bag)
+    if arguments.write_mapping:
+        return _propose(Bag(arguments.bag), arguments.write_mapping)
+    bag = Bag(arguments.bag, load_mapping(arguments.mapping) if arguments.mapping else None)
     if arguments.json:
         print(json.dumps(describe(bag)))
         return int(bag.damaged)
@@ -86,6 +97,23 @@ def _info(arguments: argparse.Namespace) -> int:
     if not bag.problems:
         print("no problems")
     return int(bag.damaged)
+
+
+def _propose(bag: Any, target: Path) -> int:
+    from robot_bridge.bag_propose import propose
+    from robot_bridge.bags import BagError
+    from robot_bridge.contact_sheet import contact_sheet, write_sheet
+
+    if target.exists():
+        raise BagError(f"{target} exists already; choose another name or remove it.")
+    proposal = propose(bag)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(proposal.text, encoding="utf-8")
+    picture = write_sheet(target.with_suffix(".png"), contact_sheet(proposal.pictures))
+    print(proposal.text)
+    print(f"{target}: look through it, above all at what is marked CHECK; the cameras' pictures: {picture}")
+    print(f"then: vidplan replay {bag.path} --mapping {target} --out DIR")
+    return 0
 
 
 def describe(bag: Any) -> dict[str, Any]:

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 EXTRAS = {
     "core": ("numpy", "pyzmq", "msgpack", "opencv-python-headless"),
     "planner": ("torch", "safetensors", "scipy"),
-    "bridge": ("pin", "scipy", "rosbags", "rosbags-image", "av", "matplotlib", "tqdm"),
+    "bridge": ("pin", "scipy", "rosbags", "rosbags-image", "pyyaml", "av", "matplotlib", "tqdm"),
     "sim": ("mujoco", "gym-hil"),
 }
 """Parts and the distributions they need, as in pyproject.toml."""

@@ -15,15 +15,15 @@ from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import String
 
 from robot_bridge.bags import Bag
 from robot_bridge.errors import BridgeError
-from robot_bridge.recorded import IMAGE, JOINT_STATE, NEEDED, STRING, Recorded, decode
+from robot_bridge.recorded import COMPRESSED, IMAGE, JOINT_STATE, STRING, Recorded, decode
 from robot_model import ros_names
 
-CLASSES = {IMAGE: Image, JOINT_STATE: JointState, STRING: String}
+CLASSES = {IMAGE: Image, COMPRESSED: CompressedImage, JOINT_STATE: JointState, STRING: String}
 STEP = 10_000_000
 """Clock resolution, ns."""
 LEAD = 100_000_000
@@ -62,14 +62,14 @@ class Player:
             instruct: Also play the recorded instructions.
         """
         self._bag = bag
-        types = dict(NEEDED)
-        if instruct and bag.topics.get(ros_names.INSTRUCTION) and bag.topics[ros_names.INSTRUCTION].type == STRING:
+        self._needed, types = bag.needed, bag.needed
+        if instruct and bag.source(ros_names.INSTRUCTION).type == STRING:
             types[ros_names.INSTRUCTION] = STRING
         self._node = Node("vidplan_player", context=context)
         quality = QoSProfile(depth=10)
         self._publishers = {t: self._node.create_publisher(CLASSES[kind], t, quality) for t, kind in types.items()}
         self._clock = self._node.create_publisher(Clock, ros_names.CLOCK, quality)
-        self.time = min(bag.topics[name].first for name in NEEDED) - LEAD
+        self.time = min(bag.source(name).first for name in self._needed) - LEAD
         self.undelivered = 0
         self._asked_at: int | None = None
 
@@ -94,13 +94,13 @@ class Player:
     def play(self, bridge: Listener, progress: Callable[[float], object] = lambda seconds: None) -> None:
         """Play the bag to its end and wait for the last plan; ``progress`` gets the seconds of footage gone by."""
         for message in self._bag.messages(self._publishers):
-            if message.topic in NEEDED and decode(message) is None:
+            if message.topic in self._needed and decode(message) is None:
                 continue  # ROS itself would fail on these bytes; the bag's problems name them
             before = self.time
             self._run_clock(message.log_time, bridge)
             progress((self.time - before) / 1e9)
             self._publishers[message.topic].publish(message.data)
-            if message.topic in NEEDED:
+            if message.topic in self._needed:
                 self._await_delivery(message, bridge)
         self._run_clock(self.time + TAIL, bridge)
         self._await_plan(bridge)
@@ -151,7 +151,7 @@ class Player:
             return joints is not None and joints.stamp >= stamp / 1e9 - 1e-6
         now = self.time / 1e9
         ages = bridge.perception.senses(now).camera_ages
-        view = next(name for name in ros_names.CAMERAS if ros_names.camera_topic(name) == topic)
+        view = next(name for name in ros_names.CAMERAS if topic.startswith(ros_names.camera_topic(name)))
         return now - ages.get(view, float("inf")) >= stamp / 1e9 - 1e-6
 
     def _tell_time(self, nanoseconds: int) -> None:

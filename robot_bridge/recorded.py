@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from robot_model import ros_names
 
-IMAGE, JOINT_STATE, STRING = "sensor_msgs/msg/Image", "sensor_msgs/msg/JointState", "std_msgs/msg/String"
+IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
+JOINT_STATE, STRING = "sensor_msgs/msg/JointState", "std_msgs/msg/String"
 NEEDED = {**{ros_names.camera_topic(name): IMAGE for name in ros_names.CAMERAS}, ros_names.JOINT_STATES: JOINT_STATE}
-"""Topics without which nothing can be planned, and their types."""
+"""Topics without which nothing can be planned, and their types; a camera may also be `COMPRESSED`."""
 OPTIONAL = {
     ros_names.INSTRUCTION: STRING,
     **{ros_names.camera_info_topic(name): "sensor_msgs/msg/CameraInfo" for name in ros_names.CAMERAS},
@@ -44,18 +46,26 @@ class Recorded:
 def decode(message: Recorded) -> Any | None:
     """The decoded message, or None when its bytes are not a sound message of its type."""
     try:
-        decoded = _typestore().deserialize_cdr(message.data, message.type)
+        decoded = typestore().deserialize_cdr(message.data, message.type)
     except Exception:  # rosbags raises several kinds for malformed bytes; all mean the same here
         return None
     if message.type == IMAGE and len(decoded.data) < decoded.step * decoded.height:
+        return None
+    if message.type == COMPRESSED and not len(decoded.data):
         return None
     if message.type == JOINT_STATE and len(decoded.name) > len(decoded.position):
         return None
     return decoded
 
 
+def recorded_robot(joint_names: Collection[str]) -> str | None:
+    """``panda`` or ``fr3`` where all seven joints of one are among the names, else None."""
+    return next((robot for robot in ROBOTS if {f"{robot}_joint{i}" for i in range(1, 8)} <= set(joint_names)), None)
+
+
 @lru_cache(maxsize=1)
-def _typestore() -> Any:
+def typestore() -> Any:
+    """The message types that bags are read and written with."""
     from rosbags.typesys import Stores, get_typestore
 
     return get_typestore(Stores.ROS2_JAZZY)

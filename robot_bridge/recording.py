@@ -101,6 +101,11 @@ class RunRecorder:
         """Keep a plan's observation and imagined future."""
         self._picture(lambda: self._write_plan(number, observation, plan))
 
+    def catch_up(self) -> None:
+        """Wait while much is unwritten: for those who record faster than in real time and want every picture."""
+        while self._jobs.qsize() > WAITING // 2:
+            time.sleep(0.002)
+
     def close(self, summary: dict[str, Any]) -> None:
         """Write everything that waits, then the summary."""
         self._jobs.put(None)

@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import shutil
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from bag_surgery import LEFT, rewrite
+from foreign_bag import write_foreign
 
 pytest.importorskip("rclpy", reason="needs ROS 2: a sourced installation, or the wheels of extra 'ros'")
 pytest.importorskip("torch", reason="the planner server needs torch")
 
-from robot_bridge import replay
+from robot_bridge import bag_cli, replay
 from robot_bridge.children import Child, ChildError
 from robot_bridge.episode import load_episode
 from robot_bridge.episode_bag import write_bag
@@ -144,3 +146,43 @@ def test_a_child_that_fails_is_named_with_its_last_words(tmp_path: Path) -> None
     with pytest.raises(ChildError, match=r"(?s)'vidplan serve' ended with code 1\..*absent"):
         child.wait_for("never", 60)
     child.stop()
+
+
+@pytest.fixture(scope="module")
+def foreign(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """A bag of another laboratory with the mapping that is proposed for it, as arguments."""
+    folder = tmp_path_factory.mktemp("foreign")
+    write_foreign(folder / "lab", seconds=1.3)
+    assert bag_cli.main(["inspect", str(folder / "lab"), "--write-mapping", str(folder / "lab.yaml")]) == 0
+    return [str(folder / "lab"), "--mapping", str(folder / "lab.yaml")]
+
+
+def test_a_foreign_bag_replays_with_a_mapping_file(server: str, foreign: list[str], tmp_path: Path) -> None:
+    assert replay.main([*foreign, "--out", str(tmp_path / "run"), "--server", server]) == 0
+    summary = json.loads((tmp_path / "run/summary.json").read_text())
+    assert summary["instruction"] == "pick up the towel"
+    assert summary["plans"] >= 1
+    assert summary["rejected"] == {}
+    grippers = [state["pose"][6] for state in lines(tmp_path / "run/states.jsonl")]
+    assert (grippers[0], grippers[-1]) == (0.0, 1.0)
+
+
+def test_fast_replays_ask_the_same_and_compare_versions(
+    server: str, foreign: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "rclpy", None)  # needs no ROS
+    again = [*foreign, "--server", server, "--out"]
+    assert replay.main([*again, str(tmp_path / "two"), "--against", server]) == 0
+    assert "none differs" in capsys.readouterr().out
+    assert not any(command["sent"] for command in lines(tmp_path / "two/commands.jsonl"))
+    result = json.loads((tmp_path / "two/against/plans.json").read_text())
+    assert len(result["plans"]) >= 2
+
+    result["plans"][1]["poses"][2][0] += 0.004
+    (tmp_path / "older.json").write_text(json.dumps(result))
+    assert replay.main([*again, str(tmp_path / "other"), "--against", str(tmp_path / "older.json")]) == 3
+    assert "first: plan 2 at" in capsys.readouterr().out
+    assert "first: plan 2 at" in (tmp_path / "other/report.html").read_text()
+    other_task = ["--against", str(tmp_path / "two"), "--instruction", "sing"]
+    assert replay.main([*again, str(tmp_path / "task"), *other_task]) == 1
+    assert "another instruction" in capsys.readouterr().err
