@@ -34,7 +34,8 @@ def text() -> str:
             continue
         comment = item.metadata["help"]
         if "low" in item.metadata:
-            comment += f" ({item.metadata['low']:g} .. {item.metadata['high']:g})"
+            unit = item.metadata.get("unit", "")
+            comment += f" ({item.metadata['low']:g} .. {item.metadata['high']:g}{' ' + unit if unit else ''})"
         lines += [f"    # {line}" for line in wrap(comment, 112)]
         lines += [f"    {item.name}: {_yaml(item.default)}"]
     return "\n".join(lines) + "\n"

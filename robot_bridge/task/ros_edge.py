@@ -17,7 +17,7 @@ from rclpy.task import Future
 
 from robot_bridge.core import Core
 from robot_bridge.events import Event
-from robot_bridge.ros_edge import Spinner
+from robot_bridge.ros_edge import Spinner, steady_timer
 from robot_bridge.ros_messages import time_message
 from robot_bridge.task.run import NOT_ACTIVE, Ending, Goal, Moment, Outcome, TaskRun, objection
 from robot_bridge.task.trial_events import Kind, TrialTeller
@@ -58,7 +58,7 @@ class TaskEdge:
         node = spinner.node
         self._events = node.create_publisher(self._event_type, TRIAL_EVENTS, 100)
         node.create_service(self._label_type, LABEL_SERVICE, self._label)
-        node.create_timer(STEP_PERIOD, self._step)
+        steady_timer(node, STEP_PERIOD, self._step)
         self._server = ActionServer(
             node,
             self._action,

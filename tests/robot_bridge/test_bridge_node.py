@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
-import time
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +10,9 @@ import pytest
 
 rclpy = pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed: see `vidplan doctor`")
 
-from cell_fakes import SPEC, make_plan, straight  # noqa: E402
+from cell_fakes import SPEC  # noqa: E402
 from ros_cell import RosCell  # noqa: E402
+from ros_planner import Sway, free_address  # noqa: E402
 
 from plan_protocol.server import PlanServer  # noqa: E402
 from robot_bridge.config import BridgeConfig  # noqa: E402
@@ -21,27 +20,6 @@ from robot_bridge.errors import ConfigError  # noqa: E402
 from robot_bridge.node import BridgeNode  # noqa: E402
 from robot_bridge.recording import RunRecorder  # noqa: E402
 from robot_model.franka import PANDA  # noqa: E402
-
-
-def free_address() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"tcp://127.0.0.1:{probe.getsockname()[1]}"
-
-
-class Sway:
-    """A planner that moves forth and back, and closes the gripper on its third plan."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def __call__(self, request, context):
-        time.sleep(0.1)
-        self.count += 1
-        step = np.array([0.02 if self.count % 2 else -0.02, 0, 0, 0, 0, 0, 0])
-        poses = straight(request, step)
-        poses[:, 6] = 1.0 if self.count >= 3 else 0.0
-        return make_plan(request, poses)
 
 
 def serve(address: str) -> PlanServer:
@@ -118,7 +96,14 @@ def test_dry_run_computes_but_has_no_way_to_send(ros_context, cell, tmp_path: Pa
     try:
         node.start()
         cell.wait_for(lambda: len([e for e in cell.heard("plan") if e["accepted"]]) >= 3)
-        topics = [name for name, _ in [found for name in ("", "_robot") for found in node._control.get_publisher_names_and_types_by_node(f"vidplan_bridge{name}", "/")]]
+        topics = [
+            name
+            for name, _ in [
+                found
+                for name in ("", "_robot")
+                for found in node._control.get_publisher_names_and_types_by_node(f"vidplan_bridge{name}", "/")
+            ]
+        ]
         assert not [name for name in topics if "controller" in name]
     finally:
         node.close()
