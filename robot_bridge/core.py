@@ -43,6 +43,7 @@ class Core:
         arm: Way to the arm; nothing is sent before another one than `NoArm` is put here.
         gripper: Way to the gripper, the same.
         recovery: The arm's recovery, or None where the bridge takes no part in it.
+        clock: Seconds on the robot's clock.
         now: Robot time of the last tick.
         over: The configured duration has gone by.
         fresh: Nobody has configured with it yet.
@@ -77,7 +78,7 @@ class Core:
         self.over = False
         self.fresh = True
         self.plan: Plan | None = None
-        self._clock, self._publish = clock, publish
+        self.clock, self._publish = clock, publish
         self._began: float | None = None
         self._waiting: deque[Event] = deque()
         self._closed = False
@@ -86,7 +87,7 @@ class Core:
     def tick(self) -> None:
         """One control period: whatever goes wrong, the arm stops by itself at the end of what it was sent last."""
         with self._lock:
-            self.now = now = self._clock()
+            self.now = now = self.clock()
             if now <= 0.0 or self._closed:  # simulated time has not begun
                 return
             self._notice_begin(now)

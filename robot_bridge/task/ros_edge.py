@@ -87,14 +87,14 @@ class TaskEdge:
         )
         if refusal or core is None:
             return self._end(handle, None, refusal or NOT_ACTIVE)
-        self._run, self._running_core = TaskRun(goal, core.now, core.config.task_patience), core
+        self._run, self._running_core = TaskRun(goal, core.clock(), core.config.task_patience), core
         self._handle, self._done, self._trial = handle, Future(), goal.trial_id
-        self._tell(self._teller.begin(goal.instruction), core.now)
+        self._tell(self._teller.begin(goal.instruction), core.clock())
         core.begin_task(goal.instruction, goal.seed)
         ending = await self._done
         run, self._run, self._handle = self._run, None, None
         core.instruct("")
-        self._tell([(Kind.FINISHED, f"{ending.code.name.lower()} {ending.message}".strip())], core.now)
+        self._tell([(Kind.FINISHED, f"{ending.code.name.lower()} {ending.message}".strip())], core.clock())
         return self._end(handle, run, ending)
 
     def _step(self) -> None:
@@ -121,7 +121,7 @@ class TaskEdge:
         if run is not None:
             core = self._running_core
             result.plans, result.plans_refused, result.holds = run.plans, run.refused, run.holds
-            result.duration = max(core.now - run.began, 0.0) if core else 0.0
+            result.duration = max(core.clock() - run.began, 0.0) if core else 0.0
         if handle.is_cancel_requested:
             handle.canceled()
         elif ending.code == 0:
@@ -147,7 +147,7 @@ class TaskEdge:
             response.message = f"could not be written: {error}"
             return response
         self._trial, run = request.trial_id, self._run
-        self._tell([(Kind.LABELLED, f"outcome {request.outcome}, {request.progress} %")], core.now)
+        self._tell([(Kind.LABELLED, f"outcome {request.outcome}, {request.progress} %")], core.clock())
         if run is not None and request.trial_id == run.goal.trial_id:
             run.label(Outcome(request.outcome) if request.outcome in (1, 2) else Outcome.UNKNOWN)
         response.success, response.message = True, str(path)
@@ -168,7 +168,7 @@ def _moment(core: Core) -> Moment:
     executor = core.executor
     stop = executor.stop_latch.finding
     return Moment(
-        now=core.now,
+        now=core.clock(),
         state=executor.state,
         active=executor.active,
         planning=executor.planning,

@@ -133,6 +133,7 @@ class TaskRun:
         self.goal, self.began = goal, now
         self.plans = self.refused = self.holds = 0
         self._patience, self._good = patience, now
+        self._given = False
         self._trouble: tuple[str, str] | None = None
         self._plan: Event | None = None
         self._ending: Ending | None = None
@@ -152,6 +153,8 @@ class TaskRun:
 
     def step(self, moment: Moment) -> Ending | None:
         """Look at the bridge; returns how the task ended, once it has."""
+        if self.began <= 0.0:  # simulated time had not begun
+            self.began = self._good = moment.now
         while self._heard:
             self._take(self._heard.popleft())
         self._ending = self._ending or self._look(moment)
@@ -187,7 +190,9 @@ class TaskRun:
             self._trouble = happened["reason"], happened["detail"]
         elif name == "server_lost":
             self._trouble = name, happened["detail"]
-        elif name == "instruction" and happened["detail"] != self.goal.instruction:
+        elif name == "instruction" and happened["detail"] == self.goal.instruction:
+            self._given = True
+        elif name == "instruction" and self._given:  # before, it was the end of the task before this one
             self.cancel(f"another task came: {happened['detail']}")
 
     def _look(self, moment: Moment) -> Ending | None:
