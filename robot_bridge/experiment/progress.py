@@ -46,7 +46,7 @@ class Progress:
         left = self._total - self._done
         if not left:
             return ""
-        return f"   {duration((self._clock() - self._began) / (self._done - self._before) * left)} left"
+        return f"   about {duration((self._clock() - self._began) / (self._done - self._before) * left)} left"
 
 
 def duration(seconds: float) -> str:

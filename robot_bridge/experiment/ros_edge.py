@@ -36,7 +36,7 @@ class RosCell:
         self._check = check
         self._context = Context()
         rclpy.init(context=self._context, domain_id=domain, signal_handler_options=SignalHandlerOptions.NO)
-        self._node = Node("vidplan_trials", context=self._context)
+        self._node = Node("vidplan_trials", context=self._context, enable_rosout=False)
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._tasks = self._node.create_publisher(String, TASK, 1)
         self._node.create_subscription(String, TASK_STATE, self._hear, latched)

@@ -88,7 +88,7 @@ class ProcessStation:
         self._settings, self._folder, self._environment = settings, folder, isolated(domain)
         self._children: dict[str, Child] = {}
         self._stop_wanted = stop
-        self._address, self._starts = "", 0
+        self._address = ""
         try:
             cell = self._start("sim", ["--real-time-factor", str(settings.real_time_factor)])
             cell.wait_for(r"simulated cell is up.*", CELL_START, self.check)
@@ -139,9 +139,7 @@ class ProcessStation:
 
     def _start(self, name: str, options: Sequence[str]) -> Child:
         """Start a program; each start has a log of its own, or the words of an earlier one would be taken for its."""
-        self._starts += 1
-        log = self._folder / f"{self._starts:03d}-{name}.log"
-        log.unlink(missing_ok=True)
+        log = self._folder / f"{len(list(self._folder.glob('*.log'))) + 1:03d}-{name}.log"
         self._children[name] = child = Child(name, list(options), log, self._environment)
         return child
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from html import escape
 from importlib import resources
@@ -41,15 +42,16 @@ def build_page(groups: Sequence[Series], store: Path, out: Path, kept: Mapping[s
     trials = [trial for group in groups for trial in group.trials]
     template = Template(resources.files("robot_bridge.report").joinpath("page.html").read_text())
     videos = _Videos(store.resolve().parent, out.resolve())
-    return template.substitute(
+    parts = defaultdict(  # a run's page has parts that this one leaves empty
+        str,
         title="Trials",
         subtitle=escape(f"{store.name}  ·  VidPlan {', '.join(sorted({trial.package for trial in trials}))}"),
         figures=_figures(groups, trials),
         notes=_notes(trials),
         video=STYLE,
         strips="".join(_series(group, videos, kept.get(group.suite, {})) for group in groups),
-        **dict.fromkeys(("curves", "plans", "events", "foot"), ""),
     )
+    return template.substitute(parts)
 
 
 def _unfinished(trials: Sequence[Trial]) -> list[str]:
