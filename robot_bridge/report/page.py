@@ -15,6 +15,7 @@ from typing import Any
 from robot_bridge.report import plots, tables
 from robot_bridge.report.fidelity import Fidelity, fidelity
 from robot_bridge.report.run import Run
+from robot_bridge.report.scrub import scrubber
 from robot_bridge.report.strips import notable, strip
 from robot_bridge.report.video import winner
 
@@ -31,6 +32,7 @@ def build_page(run: Run, summary: Mapping[str, Any], video: Path | None) -> str:
         subtitle=escape(_subtitle(run)),
         figures=tables.figures(summary),
         notes=_notes(summary),
+        scrub=_scrub(run),
         video=_video(video),
         strips=_strips(run),
         curves=_curves(run, scores),
@@ -69,6 +71,17 @@ def _video(video: Path | None) -> str:
         "next plan takes over before a chunk ends, so the last frames may differ because the robot changed its mind."
     )
     return _section("Imagined, doubted, happened", text, tag)
+
+
+def _scrub(run: Run) -> str:
+    text = (
+        "Drag the slider (or use the arrow keys) to any moment: what the cameras saw, what the newest plan had "
+        "imagined for that moment, where it was unsure, and below, what the arm did beside what was planned and "
+        "commanded."
+    )
+    if run.meta.get("mode") == "dry_run":
+        text += " Nothing was sent: the commands are those the bridge would have sent, each plan from the recorded arm."
+    return _section("Every moment", text, scrubber(run))
 
 
 def _strips(run: Run) -> str:

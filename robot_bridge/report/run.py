@@ -92,6 +92,11 @@ class Run:
         """Time between the first and the last real frame."""
         return (self._stamps[-1] - self._stamps[0]) / 1e9 if self._stamps else 0.0
 
+    @property
+    def frame_times(self) -> np.ndarray:
+        """``(N,)`` robot time of the real frames, seconds."""
+        return np.array(self._stamps, float) / 1e9
+
     def real(self, time: float) -> np.ndarray | None:
         """The real frame nearest to ``time`` as ``(V, H, W, 3)`` uint8 RGB; None if none is near enough."""
         if not self._stamps:
