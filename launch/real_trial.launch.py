@@ -29,7 +29,17 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 ROLES = ("left", "right", "wrist")
-RECORDED = ("/vidplan/status", "/vidplan/instruction", "/tf", "/tf_static", "/robotiq_gripper_controller/commands")
+RECORDED = (
+    *("/vidplan/status", "/vidplan/plans", "/vidplan/trial_events", "/vidplan/instruction", "/diagnostics"),
+    *("/tf", "/tf_static", "/robotiq_gripper_controller/commands"),
+)
+ARM_NAMES = {
+    "joint_trajectory": "arm_controller/joint_trajectory",
+    "follow_joint_trajectory": "arm_controller/follow_joint_trajectory",
+    "forward_position": "forward_position_controller/commands",
+}
+"""Where each backend sends to, behind the arm's model; the NUC is reached over the network."""
+GRIPPERS = ["robotiq_forward", "robotiq_action", "franka_hand", "droid_nuc", "none"]
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -42,6 +52,15 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument("robot", default_value="fr3", choices=["fr3", "panda"], description="arm model"),
             DeclareLaunchArgument(
                 "driver", default_value="true", choices=flag, description="start franka_ros2 here (FR3 only)"
+            ),
+            DeclareLaunchArgument(
+                "backend",
+                default_value="joint_trajectory",
+                choices=[*ARM_NAMES, "droid_nuc"],
+                description="way to the arm",
+            ),
+            DeclareLaunchArgument(
+                "gripper", default_value="robotiq_forward", choices=GRIPPERS, description="way to the gripper"
             ),
             DeclareLaunchArgument(
                 "load_gripper", default_value="false", choices=flag, description="the driver starts the Franka Hand too"
@@ -75,6 +94,12 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument(
                 "dry_run", default_value="true", choices=flag, description="compute and guard, send no command"
             ),
+            DeclareLaunchArgument(
+                "autostart",
+                default_value="true",
+                choices=flag,
+                description="the bridge configures and activates itself; false: ros2 lifecycle set /vidplan_bridge ...",
+            ),
             DeclareLaunchArgument("record", default_value="true", choices=flag, description="record the trial"),
             DeclareLaunchArgument("bag_dir", default_value="trials", description="folder for recordings"),
             DeclareLaunchArgument(
@@ -103,12 +128,19 @@ def _trial(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         "robot": given["robot"],
         "server": _text(given["server"]),
         "instruction": _text(given["instruction"]),
+        "backend": given["backend"],
+        "gripper": given["gripper"],
+        "driver_namespace": _text(given["namespace"].strip("/")),
         "dry_run": given["dry_run"] == "true",
+        "autostart": given["autostart"] == "true",
         "use_sim_time": given["use_sim_time"] == "true",
     }
-    joints, arm = f"{prefix}/joint_states", f"{prefix}/{given['robot']}_arm_controller/joint_trajectory"
+    joints, name = f"{prefix}/joint_states", ARM_NAMES.get(given["backend"])
+    arm = f"{prefix}/{given['robot']}_{name}" if name else ""
     if prefix:
-        settings |= {"joint_topic": joints, "arm_command_topic": arm}
+        settings["joint_topic"] = joints
+    if prefix and arm:
+        settings["arm_command_topic"] = arm
     entities, topics = _cameras(given, settings)
     if given["driver"] == "true":
         entities += _driver(given, prefix)
@@ -116,7 +148,9 @@ def _trial(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         folder = _trial_folder(given)
         settings["record"] = _text(str(folder / "run"))
         bag = ["ros2", "bag", "record", "--storage", "mcap", "--output", str(folder / "bag")]
-        what = [*RECORDED, joints, arm, *topics] if topics else ["--all"]  # of unknown cameras: everything
+        what = (
+            [*RECORDED, joints, *([arm] if arm else []), *topics] if topics else ["--all"]
+        )  # of unknown cameras: everything
         entities.append(ExecuteProcess(cmd=[*bag, *what], output="screen"))
     bridge = Node(
         package="vidplan_bridge", executable="bridge", parameters=[given["params_file"], settings], output="screen"
@@ -129,12 +163,17 @@ def _driver(given: dict[str, str], prefix: str) -> list[LaunchDescriptionEntity]
     """franka_ros2 with its stock joint trajectory controller."""
     if given["robot"] != "fr3":
         raise RuntimeError("franka_ros2 drives the FR3 only: start the Panda's own driver and say driver:=false")
+    if not given["backend"].endswith("joint_trajectory"):
+        raise RuntimeError(
+            f"backend:={given['backend']} has no controller in franka_fr3_moveit_config: start its driver and "
+            "controller (or the NUC) yourself and say driver:=false"
+        )
     config = PathJoinSubstitution([FindPackageShare("franka_fr3_moveit_config"), "config"])
     arguments = {
         "robot_type": "fr3",
         "robot_ip": given["robot_ip"],
         "namespace": given["namespace"],
-        "load_gripper": given["load_gripper"],
+        "load_gripper": "true" if given["gripper"] == "franka_hand" else given["load_gripper"],
         "controllers_yaml": PathJoinSubstitution([config, "fr3_ros_controllers.yaml"]),
     }
     spawner = Node(

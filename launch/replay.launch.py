@@ -31,7 +31,11 @@ COMMANDS = (
     "/fr3_arm_controller/joint_trajectory",
     "/robotiq_gripper_controller/commands",
 )
-OWN = ("/vidplan/status",)
+OWN = (
+    *("/vidplan/status", "/vidplan/plans", "/vidplan/trial_events", "/diagnostics"),
+    *("/vidplan/plan/path", "/vidplan/plan/markers"),
+    *("/vidplan/plan/imagined/compressed", "/vidplan/plan/uncertainty/compressed"),
+)
 """What this bridge says itself."""
 
 

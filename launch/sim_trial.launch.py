@@ -42,6 +42,8 @@ def generate_launch_description() -> LaunchDescription:
             LaunchConfiguration("params_file"),
             {
                 "robot": robot,
+                "backend": LaunchConfiguration("backend"),
+                "gripper": LaunchConfiguration("gripper"),
                 "server": ParameterValue(server, value_type=str),
                 "instruction": ParameterValue(LaunchConfiguration("instruction"), value_type=str),
                 "dry_run": ParameterValue(LaunchConfiguration("dry_run"), value_type=bool),
@@ -59,6 +61,12 @@ def generate_launch_description() -> LaunchDescription:
             ),
             DeclareLaunchArgument("seed", default_value="0", description="scene; the same seed gives the same one"),
             DeclareLaunchArgument("robot", default_value="panda", choices=["panda", "fr3"], description="arm model"),
+            DeclareLaunchArgument(
+                "backend", default_value="sim", choices=["sim", "joint_trajectory"], description="way to the arm"
+            ),
+            DeclareLaunchArgument(
+                "gripper", default_value="sim", choices=["sim", "robotiq_forward", "none"], description="to the gripper"
+            ),
             DeclareLaunchArgument(
                 "real_time_factor", default_value="1.0", description="the cell's clock against the wall clock"
             ),

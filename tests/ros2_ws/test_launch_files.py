@@ -10,13 +10,14 @@ from launch_standin import LAUNCH, Started, describe
 from launch_tables import REQUIRED, table
 
 from robot_bridge.config import BridgeConfig
+from robot_bridge.topics import INTERFACES
 from robot_model import ros_names
 
 ROOT = Path(__file__).resolve().parents[2]
 ARGUMENTS = {
     "real_trial": {
         *("robot_ip", "namespace", "server", "cameras", "params_file", "dry_run", "record", "bag_dir", "operator"),
-        *("use_sim_time", "robot", "driver", "instruction"),
+        *("use_sim_time", "robot", "driver", "instruction", "backend", "gripper", "autostart"),
     },
     "sim_trial": {"instruction", "seed", "server", "bundle", "params_file", "dry_run", "duration", "record", "robot"},
     "replay": {"bag", "robot", "server", "params_file", "instruction", "record"},
@@ -146,6 +147,31 @@ def test_a_namespace_moves_the_arms_topics_and_nothing_else() -> None:
     assert {config.joint_topic, config.arm_topic} <= {*started.processes[0]}
 
 
+@pytest.mark.parametrize("backend", ["joint_trajectory", "follow_joint_trajectory", "forward_position", "droid_nuc"])
+def test_backends_send_where_the_namespace_is(backend: str) -> None:
+    gripper = "droid_nuc" if backend == "droid_nuc" else "robotiq_action"
+    config = settings(launch("real_trial", backend=backend, gripper=gripper, driver="false", namespace="lab1"))
+    assert (config.backend, config.gripper, config.driver_namespace) == (backend, gripper, "lab1")
+    if backend != "droid_nuc":
+        assert config.arm_topic == "/lab1" + BridgeConfig(robot="fr3", backend=backend).arm_topic
+
+
+@pytest.mark.parametrize("backend", ["forward_position", "droid_nuc"])
+def test_the_driver_here_has_only_the_stock_controller(backend: str) -> None:
+    with pytest.raises(RuntimeError, match="driver:=false"):
+        launch("real_trial", backend=backend)
+
+
+def test_the_franka_hand_comes_with_the_driver() -> None:
+    driver = launch("real_trial", gripper="franka_hand").includes[-1][1]
+    assert driver["load_gripper"] == "true"
+
+
+def test_a_lifecycle_manager_may_start_the_bridge() -> None:
+    assert settings(launch("real_trial")).autostart
+    assert not settings(launch("real_trial", autostart="false")).autostart
+
+
 def test_a_replay_can_reach_no_controller() -> None:
     started = launch("replay", namespace="lab1", instruction="put the fish in the bowl")
     config = settings(started)
@@ -159,7 +185,8 @@ def test_a_replay_can_reach_no_controller() -> None:
     for robot in ("panda", "fr3"):
         topic = ros_names.arm_topic(robot)
         assert {f"{topic}:=/recorded{topic}", f"/lab1{topic}:=/recorded/lab1{topic}"} <= {*remapped}
-    for topic in (ros_names.GRIPPER_COMMANDS, ros_names.STATUS, ros_names.INSTRUCTION):
+    said = {entry.name for entry in INTERFACES if entry.way == "out" and not entry.name.startswith("{")}
+    for topic in (ros_names.GRIPPER_COMMANDS, ros_names.INSTRUCTION, *said):
         assert f"{topic}:=/recorded{topic}" in remapped
     assert started.environment["ROS_DOMAIN_ID"] == "43"
     assert started.environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
@@ -189,6 +216,7 @@ def test_a_simulated_trial_starts_cell_planner_and_bridge() -> None:
     assert sim[:4] == ["vidplan", "sim", "--seed", "3"]
     config = settings(started)
     assert (config.server, config.duration, config.use_sim_time) == ("tcp://127.0.0.1:6000", 20.0, True)
+    assert (config.backend, config.gripper) == ("sim", "sim")
     assert started.environment["ROS_DOMAIN_ID"] == "42"
     assert len(launch("sim_trial", planner="false").processes) == 1
 

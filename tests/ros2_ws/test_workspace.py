@@ -19,6 +19,7 @@ import yaml
 import vidplan
 from robot_bridge.config import BridgeConfig
 from robot_bridge.isolation import isolated
+from robot_bridge.topics import INTERFACES
 from robot_model import ros_names
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -150,7 +151,7 @@ def test_ros_takes_the_parameter_file(tmp_path: Path, namespace: str) -> None:
 
 
 def test_layouts_show_topics_of_this_repository() -> None:
-    known = {ros_names.JOINT_STATES, ros_names.STATUS, ros_names.INSTRUCTION, "/vidplan/stop", "/vidplan/rearm"}
+    known = {ros_names.JOINT_STATES, *(entry.name for entry in INTERFACES)}
     for name in ros_names.CAMERAS:
         known |= {ros_names.camera_topic(name), ros_names.camera_info_topic(name)}
     known |= {"/robot_description", "/tf", "/tf_static"}  # of the robot's driver
@@ -161,8 +162,9 @@ def test_layouts_show_topics_of_this_repository() -> None:
     panels = json.loads((CONFIG / "vidplan.foxglove.json").read_text())["configById"]
     named = set(re.findall(r'"(/[\w/]+)', json.dumps(panels)))
     assert {ros_names.camera_topic(name) for name in ros_names.CAMERAS} <= named <= known
-    node = (ROOT / "robot_bridge" / "node.py").read_text()
-    assert all(service in node for service in ("/vidplan/stop", "/vidplan/rearm"))
+    assert {"/vidplan/stop", "/vidplan/rearm", "/vidplan/plan/markers"} <= {
+        *re.findall(r'"(/[\w/]+)"', json.dumps(panels))
+    }
 
 
 def test_the_foxglove_layout_places_every_panel() -> None:
