@@ -18,6 +18,8 @@ from robot_bridge.trials.runner import BridgeRunner, TrialRunner
 
 CELL_START, SERVER_START = 120.0, 300.0
 """Seconds of wall clock that programs get to become ready."""
+POLICY_WAIT = "5"
+"""Seconds that a plan waits for the policy at most: no method shall do without it because the machine is busy."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ class ProcessStation:
         self._stop("serve", "policy")
         options = ["--address", "tcp://127.0.0.1:*", "--threads", "1"]
         if method.needs_policy:
-            options += ["--policy", self._policy()]
+            options += ["--policy", self._policy(), "--policy-wait", POLICY_WAIT]
         serve = self._start("serve", [*options, *self._settings.serve, *method.serve])
         self._address = serve.wait_for(r"^ready\s+(\S+)", SERVER_START, self.check).group(1)
 
