@@ -15,6 +15,7 @@ class PlannerConfig:
     Attributes:
         flow_steps: Flow map steps per imagination (1 is the real-time setting of the paper).
         local_planner: Name of the local planner, one of `LOCAL_PLANNERS`.
+        approach: nu, weight of the semantic reward in the local planner's objective, beside E[V]; 0 is the paper's.
         iterations: K, gradient iterations of the local planner, or rounds of samples.
         speeds: Speeds of the basis spatial velocities, m/s; one set of six candidates per speed.
         yaw_speed: Speed of the two yaw candidates, rad/s; 0 offers none.
@@ -50,6 +51,7 @@ class PlannerConfig:
 
     flow_steps: int = 1
     local_planner: str = "gradient"
+    approach: float = 0.5
     iterations: int = 5
     speeds: tuple[float, ...] = (0.12,)
     yaw_speed: float = 0.0

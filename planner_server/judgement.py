@@ -88,6 +88,11 @@ class Judgement:
     uncertain: bool
 
     @property
+    def phrase(self) -> str:
+        """What is looked for."""
+        return self.task.goal if self.carrying else self.task.target
+
+    @property
     def best(self) -> int:
         """Index of the candidate with the highest reward."""
         return int(self.reward.argmax())

@@ -1,4 +1,4 @@
-"""J(a), what the local planners raise: the sum over the frames of w(h) E[V] (Algorithm 3)."""
+"""J(a), what the local planners raise: the planner's rewards of one chunk, summed over its frames (Algorithm 3)."""
 
 from __future__ import annotations
 
@@ -8,34 +8,54 @@ import torch
 from torch import Tensor
 
 from models.bundle import Bundle
+from models.interfaces import Imagined
+from planner_server.centring import centres_of
 from planner_server.config import PlannerConfig
-from planner_server.imagination import Scene, shared_noise
+from planner_server.imagination import shared_noise
+from planner_server.judgement import Judgement
+from planner_server.scoring import score
 from planner_server.weighting import confidence_weight
 
 NEXT_SEED = 7919
 """Between the seeds of two draws of noise, so that successive plans share none."""
 
 
-class ExpectedReturn:
-    """J over one scene.
+class LocalObjective:
+    """J(a) = sum over the frames of w(h) E[V] + nu r, around one judgement.
 
-    The gradient goes through R_l and the flow map into the actions, as in the paper; w(h) weighs the frames and is held
-    constant, or the chunk would be drawn to standing still, of which every model is sure.
+    * w(h) E[V] is the paper's. Its gradient goes through R_l and the flow map into the actions; w(h) is held constant,
+      or the chunk would be drawn to standing still, of which every model is sure.
+    * r is the global planner's semantic reward of the frame, in the views that it looked at. Its gradient goes through
+      the *commanded* tool's place in the pictures, which kinematics knows, and not through the imagined object: what is
+      imagined says where to go, and cannot be talked into coming nearer.
     """
 
-    def __init__(self, bundle: Bundle, scene: Scene, phrase: str, config: PlannerConfig, seed: int) -> None:
-        self._bundle, self._scene, self._phrase, self._config, self._seed = bundle, scene, phrase, config, seed
+    def __init__(self, bundle: Bundle, judged: Judgement, config: PlannerConfig, seed: int) -> None:
+        self._bundle, self._judged, self._config, self._seed = bundle, judged, config, seed
 
     def __call__(self, chunks: Tensor, draw: int = 0) -> Tensor:
         """J ``(B,)`` of chunks ``(B, H, 7)``, see `local_planners.interfaces.Objective`."""
-        scene = self._scene
+        scene, config, bundle = self._judged.scene, self._config, self._bundle
         if draw:
             noise = shared_noise(scene.history, chunks.shape[1], self._seed + NEXT_SEED * draw)
             scene = replace(scene, noise=noise)
-        o = scene.imagine(self._bundle.world_model, chunks, self._config.flow_steps)
+        o = scene.imagine(bundle.world_model, chunks, config.flow_steps)
         with torch.no_grad():
-            h = self._bundle.uncertainty(o).h.mean((2, 3, 4))
-            w = confidence_weight(h, self._config.doubt, self._config.weighting)
-        relevance = self._bundle.semantic.relevance(o.latents, self._phrase)
-        V = self._bundle.value.expected(self._bundle.value(o, relevance))
-        return (w * V).sum(1)
+            h = bundle.uncertainty(o).h
+        target = bundle.semantic.relevance(o.latents, self._judged.task.target)
+        J = confidence_weight(h.mean((2, 3, 4)), config.doubt, config.weighting) * bundle.value.expected(
+            bundle.value(o, target)
+        )
+        if config.approach:
+            J = J + config.approach * self._semantic(chunks, o, h, target)
+        return J.sum(1)
+
+    def _semantic(self, chunks: Tensor, o: Imagined, h: Tensor, target: Tensor) -> Tensor:
+        """The semantic reward ``(B, H)`` of every frame."""
+        judged, spec, config = self._judged, self._bundle.config, self._config
+        with torch.no_grad():
+            looked_for = self._bundle.semantic.relevance(o.latents, judged.phrase) if judged.carrying else target
+        c = centres_of(spec.cameras, spec.image_size, chunks, config.carry_height if judged.carrying else 0.0)
+        views = judged.scores.views
+        still = chunks.new_zeros(len(chunks))
+        return score(looked_for.detach(), h, c, (views > 0).to(views), views, still, config).frame_reward

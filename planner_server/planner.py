@@ -23,7 +23,7 @@ from planner_server.limits import Limits, project
 from planner_server.local_planners.choose import local_planner
 from planner_server.local_planners.interfaces import Budget, Problem
 from planner_server.local_planners.none import Unrefined
-from planner_server.objective import ExpectedReturn
+from planner_server.objective import LocalObjective
 from planner_server.proposers.interfaces import Proposal, Proposer, Situation
 from planner_server.render import render
 from planner_server.stages import Stages
@@ -146,9 +146,8 @@ class Planner:
 
     def problem(self, judged: Judgement, seed: int) -> Problem:
         """What the local planner may improve: the winner, under J."""
-        objective = ExpectedReturn(self._bundle, judged.scene, judged.task.target, self.config, seed)
-        start = self._tensor(judged.situation.start)
-        return Problem(self._tensor(judged.winner), start, objective, self.limits, seed)
+        objective = LocalObjective(self._bundle, judged, self.config, seed)
+        return Problem(self._tensor(judged.winner), self._tensor(judged.situation.start), objective, self.limits, seed)
 
     def __call__(self, request: PlanRequest, context: Context) -> Plan:
         """The same as `plan`: what `PlanServer` calls."""

@@ -1,0 +1,48 @@
+"""The desired centre c of `view_geometry`, differentiable: how the commanded tool moves through each picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.cameras import Camera
+from planner_server import rotations
+from planner_server.view_geometry import NEAREST_DEPTH, desired_centres
+from robot_model.conventions import PINCH_OFFSET
+
+
+def centres_of(cameras: Sequence[Camera], image_size: tuple[int, int], poses: Tensor, beyond: float = 0.0) -> Tensor:
+    """Image points of the pinch point for commanded flange poses, one per view, as `desired_centres` has them.
+
+    Args:
+        cameras: V of them.
+        image_size: (rows, columns) of the pictures their matrices are for.
+        poses: ``(..., 7)``.
+        beyond: Metres past the pinch point along the approach direction.
+
+    Returns:
+        ``(..., V, 2)`` x and y in image widths; gradients end where a point is outside the picture.
+    """
+    height, width = image_size
+    aim = poses.new_tensor((PINCH_OFFSET @ [0.0, 0.0, beyond, 1.0])[:3])
+    tool = poses[..., :3] + rotate(rotations.euler_to_quaternion(poses[..., 3:6]), aim)
+    riding = desired_centres(cameras, image_size, np.zeros(7), beyond)  # a camera on the flange never sees it move
+    border, centres = poses.new_tensor([width, height]), []
+    for number, camera in enumerate(cameras):
+        if camera.mount == "base":
+            world = poses.new_tensor(np.linalg.inv(np.array(camera.transform)))
+            image = (tool @ world[:3, :3].T + world[:3, 3]) @ poses.new_tensor(camera.matrix).T
+            pixel = image[..., :2] / image[..., 2:].clamp(min=NEAREST_DEPTH)
+            centres.append(torch.minimum(pixel.clamp(min=0.0), border) / width)
+        else:
+            centres.append(poses.new_tensor(riding[number]).expand(*poses.shape[:-1], 2))
+    return torch.stack(centres, -2)
+
+
+def rotate(quaternion: Tensor, vector: Tensor) -> Tensor:
+    """Vectors ``(3,)`` turned by unit quaternions ``(..., 4)``: ``(..., 3)``."""
+    pure = torch.cat([vector, vector.new_zeros(1)]).expand(quaternion.shape)
+    return rotations.multiply(rotations.multiply(quaternion, pure), rotations.conjugate(quaternion))[..., :3]
