@@ -87,9 +87,10 @@ class Core:
     def tick(self) -> None:
         """One control period: whatever goes wrong, the arm stops by itself at the end of what it was sent last."""
         with self._lock:
-            self.now = now = self.clock()
+            now = self.clock()
             if now <= 0.0 or self._closed:  # simulated time has not begun
                 return
+            self.now = now
             self._notice_begin(now)
             while self._waiting:
                 self._publish(self._waiting.popleft())

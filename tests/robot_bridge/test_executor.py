@@ -254,3 +254,57 @@ def test_one_plan_per_horizon_of_footage_in_a_dry_run():
     cell = FakeCell(sway(), latency=0.05, dry_run=True)
     cell.run(10.0)
     assert cell.executor.plans in (10, 11)
+
+
+def test_nothing_moves_before_activation_and_deactivation_brakes_and_holds():
+    cell = FakeCell(sway(), latency=0.3)
+    cell.executor.deactivate()
+    cell.run(2.0)
+    assert cell.executor.state is State.INACTIVE
+    assert not cell.link.requests
+    assert not any(command.trajectory for command in cell.commands)
+    cell.executor.activate()
+    cell.run_until(lambda: cell.speed() > 0.03)
+    asked = len(cell.link.requests)
+    cell.executor.deactivate()
+    cell.run(0.4)
+    assert cell.speed() < 1e-3
+    held = cell.arm.state(cell.time)[0]
+    cell.run(2.0)
+    assert np.abs(cell.arm.state(cell.time)[0] - held).max() < 1e-6
+    assert len(cell.link.requests) == asked
+    assert [name for name in cell.names() if "activated" in name] == ["deactivated", "activated", "deactivated"]
+    cell.executor.activate()
+    cell.run_until(lambda: len(cell.link.requests) > asked)
+
+
+def test_a_stop_outlasts_deactivation():
+    cell = FakeCell(sway(), latency=0.3)
+    cell.run_until(lambda: cell.executor.state is State.EXECUTING)
+    cell.executor.stop(Finding(Reason.STOPPED, "test"))
+    cell.executor.deactivate()
+    cell.run(1.0)
+    assert cell.executor.state is State.STOPPED
+    cell.executor.activate()
+    cell.run(1.0)
+    assert cell.executor.state is State.STOPPED
+    assert cell.executor.rearm() is None
+    cell.run_until(lambda: cell.executor.state is State.EXECUTING)
+
+
+def test_a_task_begins_with_its_own_seed_and_frames_are_asked_for_while_wanted():
+    cell = FakeCell(sway(), latency=0.3, instruction="")
+    cell.run(1.0)
+    assert not cell.link.requests
+    cell.executor.begin_task("wave", 40)
+    cell.executor.want_frames(True)
+    cell.run_until(lambda: len(cell.link.requests) >= 2)
+    assert [(request.seed, request.frames_wanted) for request in cell.link.requests[:2]] == [(40, True), (41, True)]
+    cell.executor.want_frames(False)
+    asked = len(cell.link.requests)
+    cell.run_until(lambda: len(cell.link.requests) > asked)
+    assert not cell.link.requests[-1].frames_wanted
+    cell.executor.begin_task("wave", 40)
+    asked = len(cell.link.requests)
+    cell.run_until(lambda: len(cell.link.requests) > asked)
+    assert cell.link.requests[asked].seed == 40
