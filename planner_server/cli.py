@@ -97,6 +97,12 @@ def parser() -> argparse.ArgumentParser:
         "server); plans go on without it while it is away (default: go on as the previous plan did)",
     )
     options.add_argument(
+        "--mode",
+        choices=("vidplan", "nominal"),
+        default="vidplan",
+        help="nominal: do what the policy says, nothing is imagined or refined; the baseline (%(default)s)",
+    )
+    options.add_argument(
         "--policy-wait",
         type=_seconds,
         default=POLICY_WAIT,
@@ -139,6 +145,8 @@ def _serve(arguments: argparse.Namespace) -> int:
     from plan_protocol.keys_cli import server_keys
     from plan_protocol.server import PlanServer
     from planner_server.errors import StartError
+    from planner_server.nominal import build_nominal
+    from planner_server.planner import Planner
     from planner_server.service import build_planner, measure_latency, open_bundle, openpi_policy, planner_spec
 
     torch.set_flush_denormal(True)  # numbers too small to matter slow a CPU down
@@ -157,12 +165,16 @@ def _serve(arguments: argparse.Namespace) -> int:
         keys = server_keys(arguments.curve_keys) if arguments.curve_keys else None
         bundle = open_bundle(arguments.bundle, arguments.device)
         policy = openpi_policy(bundle, arguments.policy, arguments.policy_wait) if arguments.policy else None
-        planner = build_planner(bundle, config, arguments.device, policy, arguments.proposers)
+        if arguments.mode == "nominal":
+            planner: Planner = build_nominal(bundle, config, policy)
+        else:
+            planner = build_planner(bundle, config, arguments.device, policy, arguments.proposers)
         print(f"bundle   {bundle.config.name} ({arguments.bundle}), sha256 {bundle.hash[:12]}", flush=True)
         latency = measure_latency(planner, bundle)
+        how = f"{config.local_planner} x {config.iterations}, {config.flow_steps}-step flow map"
         print(
             f"planner  {latency:.2f} s per plan on {arguments.device}, {torch.get_num_threads()} thread(s), "
-            f"{config.local_planner} x {config.iterations}, {config.flow_steps}-step flow map",
+            f"{'the policy as it is' if arguments.mode == 'nominal' else how}",
             flush=True,
         )
         spec = planner_spec(bundle, latency)
