@@ -1,7 +1,8 @@
 """A small behaviour-cloned policy: two pictures, joints and words to a chunk of joint velocities and gripper.
 
-It learns from demonstrations alone and has the weakness of the paper's nominal policy (Section 4): what it never saw
-demonstrated it does not understand, and words it never heard say nothing to it.
+On the way it says where the target and the bowl are, seen from the hand; demonstrations in the simulated cell teach it
+that, too, and a hundred of them are then enough. It has the weakness of the paper's nominal policy (Section 4): what it
+never saw demonstrated it does not understand, and words it never heard say nothing to it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from models.layers import ResidualBlock
 from models.text import TextEncoder
 from robot_model.conventions import DROID_RESET_JOINTS
 
-FORMAT = "vidplan policy 1"
+FORMAT = "vidplan policy 2"
+PLACES = 6
+"""Target and bowl, x y z each."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class PolicyConfig:
     views: tuple[str, ...] = ("left", "wrist")
     image_size: tuple[int, int] = (48, 80)
     steps: int = 30
-    width: int = 48
+    width: int = 24
     hidden: int = 256
     text: int = 32
 
@@ -88,7 +91,9 @@ class ClonedPolicy(nn.Module):
         self.config = config
         self.words = TextEncoder(config.text)
         self.eyes = nn.ModuleList(Eye(config) for _ in config.views)
-        inputs = 3 * config.width * len(config.views) + 8 + config.text
+        seen = 3 * config.width * len(config.views)
+        self.where = nn.Linear(seen, PLACES)
+        inputs = seen + PLACES + 8 + config.text
         self.chunk = nn.Sequential(
             nn.Linear(inputs, config.hidden),
             nn.SiLU(),
@@ -99,8 +104,10 @@ class ClonedPolicy(nn.Module):
         self.register_buffer("rest", torch.tensor(DROID_RESET_JOINTS.tolist()), persistent=False)
         self.register_buffer("scale", torch.ones(7))
 
-    def forward(self, pictures: Tensor, joints: Tensor, gripper: Tensor, prompts: Sequence[str]) -> Tensor:
-        """Standardised velocities and the logit of a closed gripper.
+    def forward(
+        self, pictures: Tensor, joints: Tensor, gripper: Tensor, prompts: Sequence[str]
+    ) -> tuple[Tensor, Tensor]:
+        """Standardised velocities and the logit of a closed gripper; and where target and bowl are.
 
         Args:
             pictures: ``(B, V, h, w, 3)`` uint8 RGB.
@@ -109,18 +116,20 @@ class ClonedPolicy(nn.Module):
             prompts: One instruction per row.
 
         Returns:
-            ``(B, steps, 8)``.
+            ``(B, steps, 8)``, and ``(B, 6)`` decimetres from the flange along the base frame's axes.
         """
         views = pictures.movedim(-1, 2).float() / 127.5 - 1
         words = self.words(prompts)
-        seen = [eye(views[:, index], words) for index, eye in enumerate(self.eyes)]
+        seen = torch.cat([eye(views[:, index], words) for index, eye in enumerate(self.eyes)], dim=1)
+        places = self.where(seen)
         state = torch.cat([joints - self.rest, gripper[:, None]], dim=1)
-        return self.chunk(torch.cat([*seen, state, words], dim=1)).unflatten(1, (self.config.steps, 8))
+        chunk = self.chunk(torch.cat([seen, places, state, words], dim=1))
+        return chunk.unflatten(1, (self.config.steps, 8)), places
 
     @torch.no_grad()
     def act(self, pictures: Tensor, joints: Tensor, gripper: Tensor, prompts: Sequence[str]) -> Tensor:
         """Chunks ``(B, steps, 8)``: joint velocities [rad/s] at 15 Hz and the probability of a closed gripper."""
-        answer = self(pictures, joints, gripper, prompts)
+        answer, _ = self(pictures, joints, gripper, prompts)
         return torch.cat([answer[..., :7] * self.scale, answer[..., 7:].sigmoid()], dim=-1)
 
 

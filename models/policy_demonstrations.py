@@ -28,6 +28,7 @@ class Demonstrations:
         gripper: ``(N,)`` measured, 0 open .. 1 closed.
         actions: ``(N, steps, 8)`` commanded joint velocities [rad/s] at 15 Hz from the frame on, and gripper; after an
             episode's end the arm rests.
+        places: ``(N, 6)`` metres from the flange to target and bowl, along the base frame's axes.
         prompts: Instruction per frame.
         episodes: How many episodes these are.
     """
@@ -36,6 +37,7 @@ class Demonstrations:
     joints: np.ndarray
     gripper: np.ndarray
     actions: np.ndarray
+    places: np.ndarray
     prompts: tuple[str, ...]
     episodes: int
 
@@ -59,15 +61,16 @@ def demonstrations(data: Dataset, steps: int, objects: int, targets: tuple[str, 
             f"{objects} objects; record more (vidplan sim record), or allow more objects (--objects)"
         )
     prompts = tuple(prompt for *_, prompt, count in parts for _ in range(count))
-    rows, joints, gripper, actions = (np.concatenate([part[k] for part in parts]) for k in range(4))
-    return Demonstrations(rows, joints, gripper, actions, prompts, len(parts))
+    rows, joints, gripper, actions, places = (np.concatenate([part[k] for part in parts]) for k in range(5))
+    return Demonstrations(rows, joints, gripper, actions, places, prompts, len(parts))
 
 
 def _episode(data: Dataset, cached: Cached, steps: int, objects: int, targets: tuple[str, ...]) -> tuple | None:
     episode = cached.episode
     if not episode.success or episode.target not in targets or episode.labels is None:
         return None
-    if _objects(episode.labels, data.classes) > objects:
+    positions = read_object_positions(episode.labels)
+    if _objects(positions, data.classes) > objects:
         return None
     values = _annotation(data.root / "annotation" / data.split / f"{episode.name}.json")
     if values.get("vidplan", {}).get("behaviour") != "pick":
@@ -77,6 +80,7 @@ def _episode(data: Dataset, cached: Cached, steps: int, objects: int, targets: t
         gripper = np.asarray(values["observation.state.gripper_position"], np.float32)
         velocities = np.asarray(values["action.joint_velocity"], np.float32)
         commanded = np.asarray(values["action.gripper_position"], np.float32)
+        flange = np.asarray(values["observation.state.cartesian_position"], np.float32)[:, :3]
     except (KeyError, ValueError) as error:
         raise DatasetError(f"episode {episode.name} of {data.root} lacks or garbles {error}") from error
     ticks = STATES_PER_FRAME * np.arange(cached.length)
@@ -85,12 +89,14 @@ def _episode(data: Dataset, cached: Cached, steps: int, objects: int, targets: t
     ahead = ticks[:, None] + np.arange(steps)
     actions = np.concatenate([resting[ahead], holding[ahead][..., None]], axis=-1)
     rows = np.arange(cached.start, cached.start + cached.length)
-    return rows, joints[ticks], gripper[ticks], actions, episode.text, cached.length
+    named = [data.classes.index(name) - 1 for name in (episode.target, "bowl")]
+    places = positions[: cached.length, named] - flange[ticks, None]
+    return rows, joints[ticks], gripper[ticks], actions, places.reshape(-1, 6), episode.text, cached.length
 
 
-def _objects(labels: Path, classes: tuple[str, ...]) -> int:
-    """Objects on the table in the first frame, the bowl left out."""
-    there = np.isfinite(read_object_positions(labels)[0]).all(-1)
+def _objects(positions: np.ndarray, classes: tuple[str, ...]) -> int:
+    """Objects on the table in the first frame of ``(T, n, 3)``, the bowl left out."""
+    there = np.isfinite(positions[0]).all(-1)
     return sum(bool(found) for name, found in zip(classes[1:], there, strict=False) if name != "bowl")
 
 

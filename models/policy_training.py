@@ -17,10 +17,14 @@ from models.training.config import LoopConfig
 from models.training.loop import Draw, train
 
 VIEWS = ("left", "right", "wrist")
-JOINT_NOISE = 0.02
+JOINT_NOISE = 0.01
 """rad of noise on the joints it is told, so that it looks at the pictures."""
 LIGHT = 0.2
 """Largest change of brightness and contrast of a view, as a share."""
+BLOTS, BLOT_SIZE = 2, (1.5, 10.0)
+"""Most blots of any colour per view, and their half axes in pixels: what is not named is to be ignored."""
+FADING = 20.0
+"""Control steps after which an action counts 1/e as much: later ones are looked at again before they are due."""
 EVALUATED = 256
 
 
@@ -57,8 +61,10 @@ class PolicyStage:
         noise = draw.mine(JOINT_NOISE * torch.randn(batch, 7, generator=draw.noise))
         uniform = torch.rand(batch, 2, len(self.columns), generator=draw.noise)
         light = draw.mine(1 + LIGHT * (2 * uniform - 1))
-        answer, target = self._answer(dataset, shown, chosen, draw, noise, light)
-        return _losses(self.module, answer, target)
+        blots = draw.mine(torch.rand(batch, len(self.columns), BLOTS, 8, generator=draw.noise))
+        answer, places, target = self._answer(dataset, shown, chosen, draw, noise, (light, blots))
+        where = draw.place(torch.from_numpy(10 * shown.places[chosen]))
+        return _losses(self.module, answer, target, places, where)
 
     def notes(self) -> dict[str, Any]:
         """See `loop.Stage`."""
@@ -67,14 +73,16 @@ class PolicyStage:
 
     @torch.no_grad()
     def metrics(self) -> dict[str, Any]:
-        """Of held-out demonstrations: error of the joint velocities [rad/s], against standing still, and gripper."""
+        """Errors on held-out demonstrations: joint velocities [rad/s], beside standing still; target [m]; gripper."""
         dataset, shown = self.splits["val"]
         chosen = np.unique(np.linspace(0, len(shown.rows) - 1, EVALUATED).astype(int))
-        answer, target = self._answer(dataset, shown, chosen)
+        answer, places, target = self._answer(dataset, shown, chosen)
+        missed = (places / 10 - torch.from_numpy(shown.places[chosen])).unflatten(1, (2, 3)).norm(dim=2)
         wrong = (answer[..., 7] > 0) != (target[..., 7] > 0.5)
         return {
             "velocity error": round((answer[..., :7] * self.module.scale - target[..., :7]).abs().mean().item(), 4),
             "standing still": round(target[..., :7].abs().mean().item(), 4),
+            "target missed by": round(missed[:, 0].mean().item(), 4),
             "gripper wrong": round(wrong.float().mean().item(), 4),
             "episodes": shown.episodes,
         }
@@ -86,21 +94,22 @@ class PolicyStage:
         chosen: np.ndarray,
         draw: Draw | None = None,
         noise: Tensor | float = 0.0,
-        light: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """The policy's answer and the demonstrated actions ``(B, steps, 8)`` at frames of the demonstrations."""
+        disturbance: tuple[Tensor, Tensor] | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The policy's two answers and the demonstrated actions ``(B, steps, 8)`` at frames of the demonstrations."""
         pictures = torch.from_numpy(dataset.frames[shown.rows[chosen]][:, self.columns])
         joints, gripper, target = (
             torch.from_numpy(values[chosen]) for values in (shown.joints, shown.gripper, shown.actions)
         )
         if draw:
             pictures, joints, gripper, target = (draw.place(v) for v in (pictures, joints, gripper, target))
-        if light is not None:
+        if disturbance is not None:
+            light, blots = disturbance
             brightness, contrast = light[:, 0, :, None, None, None], light[:, 1, :, None, None, None]
-            pictures = ((pictures - 128.0) * contrast + 128) * brightness
+            pictures = ((blotted(pictures, blots) - 128.0) * contrast + 128) * brightness
             pictures = pictures.clamp(0, 255)
         prompts = [shown.prompts[index] for index in chosen]
-        return self.module(pictures, joints + noise, gripper, prompts), target
+        return *self.module(pictures, joints + noise, gripper, prompts), target
 
 
 def train_policy(data: Path, out: Path, loop: LoopConfig, objects: int, config: PolicyConfig) -> dict[str, Any]:
@@ -115,7 +124,34 @@ def train_policy(data: Path, out: Path, loop: LoopConfig, objects: int, config: 
     return report
 
 
-def _losses(policy: ClonedPolicy, answer: Tensor, target: Tensor) -> tuple[Tensor, dict[str, float]]:
-    velocity = functional.smooth_l1_loss(answer[..., :7].float(), target[..., :7] / policy.scale)
-    gripper = functional.binary_cross_entropy_with_logits(answer[..., 7].float(), target[..., 7])
-    return velocity + 0.3 * gripper, {"velocity": velocity.item(), "gripper": gripper.item()}
+def blotted(pictures: Tensor, draws: Tensor) -> Tensor:
+    """Views ``(B, V, h, w, 3)`` with ellipses of any colour on them.
+
+    Args:
+        pictures: uint8 RGB.
+        draws: ``(B, V, n, 8)`` uniform in [0, 1): place, half axes, whether it is there at all, colour.
+    """
+    rows, columns = pictures.shape[2:4]
+    y = torch.arange(rows, device=pictures.device).view(1, 1, rows, 1)
+    x = torch.arange(columns, device=pictures.device).view(1, 1, 1, columns)
+    result = pictures.float()
+    for one in draws.unbind(2):
+        across, down, a, b, there, *colour = (value[..., None, None] for value in one.unbind(-1))
+        a, b = (BLOT_SIZE[0] + (BLOT_SIZE[1] - BLOT_SIZE[0]) * half**2 for half in (a, b))
+        inside = ((x - across * columns) / a) ** 2 + ((y - down * rows) / b) ** 2 < 1
+        paint = 255 * torch.stack(colour, -1)
+        result = torch.where((inside & (there < 0.5))[..., None], paint, result)
+    return result
+
+
+def _losses(
+    policy: ClonedPolicy, answer: Tensor, target: Tensor, places: Tensor, where: Tensor
+) -> tuple[Tensor, dict[str, float]]:
+    weight = torch.exp(-torch.arange(policy.config.steps, device=answer.device) / FADING)
+    weight = weight / weight.mean()
+    far = functional.smooth_l1_loss(answer[..., :7].float(), target[..., :7] / policy.scale, beta=0.1, reduction="none")
+    wrong = functional.binary_cross_entropy_with_logits(answer[..., 7].float(), target[..., 7], reduction="none")
+    velocity, gripper = (far.mean(-1) * weight).mean(), (wrong * weight).mean()
+    missed = functional.smooth_l1_loss(places.float(), where, beta=0.1)
+    parts = {"velocity": velocity.item(), "gripper": gripper.item(), "places": missed.item()}
+    return velocity + 0.3 * gripper + 0.5 * missed, parts

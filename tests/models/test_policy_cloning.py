@@ -14,7 +14,7 @@ from models.data import Dataset
 from models.errors import BundleError, DatasetError
 from models.policy import ClonedPolicy, PolicyConfig, load_policy, save_policy
 from models.policy_demonstrations import demonstrations
-from models.policy_training import train_policy
+from models.policy_training import blotted, train_policy
 from models.training.config import LoopConfig
 
 TINY = PolicyConfig(steps=6, width=8, hidden=64, text=16)
@@ -54,13 +54,26 @@ def test_actions_begin_at_the_frame_and_rest_after_the_end(data: Path) -> None:
     assert np.allclose(shown.actions[length - 1, 1:, :7], 0)
     assert np.allclose(shown.joints[2], values["observation.state.joint_position"][6])
     assert shown.prompts[0] == values["texts"][0]
+    assert shown.places.shape == (len(shown.rows), 6)
+    assert np.allclose(shown.places[0], np.tile([0.3 - 0.5, 0.3, 0.3 - 0.35], 2)), "target and bowl from the flange"
 
 
 def test_it_learns_to_go_where_the_picture_says(trained: tuple[dict, Path]) -> None:
     held_out = trained[0]["held_out"]
     assert held_out["velocity error"] < 0.7 * held_out["standing still"], held_out
     assert held_out["gripper wrong"] < 0.2
+    assert held_out["target missed by"] < 0.1
     assert trained[0]["notes"]["episodes"] == 8
+
+
+def test_blots_cover_parts_of_a_view_with_any_colour() -> None:
+    draws = torch.rand(4, 2, 3, 8, generator=torch.Generator().manual_seed(0))
+    views = torch.full((4, 2, 48, 80, 3), 200, dtype=torch.uint8)
+    changed = (blotted(views, draws) != 200).any(-1).float().mean((2, 3))
+    assert 0 < changed.mean() < 0.2
+    assert changed.max() < 0.4
+    draws[..., 4] = 0.9
+    assert torch.equal(blotted(views, draws), views.float()), "none is there"
 
 
 def test_a_saved_policy_acts_the_same(tmp_path: Path) -> None:
