@@ -24,7 +24,7 @@ What follows -- goes to every `vidplan serve`, e.g. -- --device cuda --bundle DI
 """
 DEFAULTS = {"episodes": (20, 2), "seconds": (60.0, 15.0), "suite": ("table1", "quick")}
 """Without and with --quick."""
-CORES_PER_WORKER = 4
+CORES_PER_WORKER = 2
 
 
 def main(argv: list[str]) -> int:

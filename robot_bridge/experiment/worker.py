@@ -18,7 +18,7 @@ from robot_bridge.experiment.schedule import Job, Schedule
 from robot_bridge.experiment.station import Station
 from robot_bridge.trials.figures import VIDEO
 from robot_bridge.trials.runner import TrialRunner
-from robot_bridge.trials.store import TrialStore
+from robot_bridge.trials.store import StoreError, TrialStore
 from robot_bridge.trials.trial import Labels, Trial
 
 ERRORS = 3
@@ -81,7 +81,11 @@ class Worker:
         return self._station
 
     def _trial(self, store: TrialStore, job: Job, station: Station) -> None:
-        trial = store.begin(job.setup)
+        try:
+            trial = store.begin(job.setup)
+        except StoreError as error:  # another experiment on this store was faster
+            self._progress.say(str(error))
+            return
         folder = store.path.parent / str(trial.setup.run)
         shutil.rmtree(folder, ignore_errors=True)  # of an attempt that was cut off
         runner = station.runner(job, trial.id)

@@ -185,6 +185,20 @@ def test_workers_share_the_jobs(tmp_path: Path) -> None:
     )
 
 
+def test_what_another_experiment_has_begun_meanwhile_is_left_to_it(tmp_path: Path) -> None:
+    jobs = experiment(tmp_path).jobs
+
+    def take_the_next(station: FakeStation, job: Job) -> FakeRunner | None:
+        if job == jobs[0]:
+            with TrialStore(tmp_path / "trials.db") as other:
+                other.begin(jobs[1].setup)
+        return None
+
+    experiment(tmp_path).run(stations(take_the_next)[1])
+    endings = [row[3] for row in outcomes(tmp_path / "trials.db")]
+    assert (endings.count("running"), endings.count("timeout")) == (1, 7)
+
+
 def test_a_worker_stays_with_its_method_while_it_can() -> None:
     first, second = METHODS[:2]
     schedule = Schedule(all_jobs("s", [first, second], TASKS[:1], range(2)))
