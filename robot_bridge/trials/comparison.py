@@ -12,6 +12,8 @@ from robot_bridge.trials.trial import SIDES, Trial
 
 BASELINE = "nominal"
 """Method the others are compared with where it is there, as in the paper."""
+ROWS = ("tape", "fish", "pea", "carrot", "towel")
+"""Tasks in the order of the paper's Table 1; others follow."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,8 @@ class Series:
         suite: Name of the series.
         source: ``sim`` or ``real``.
         trials: In the order they were begun.
-        tasks: In the order of their first trial.
-        methods: The baseline first, then likewise.
+        tasks: As in Table 1, others after them in the order of their first trial.
+        methods: The baseline first, the others in the order of their first trial.
     """
 
     suite: str
@@ -138,9 +140,15 @@ def series(trials: Sequence[Trial], baseline: str | None = None) -> list[Series]
 
 
 def _series(suite: str, source: str, trials: tuple[Trial, ...], baseline: str) -> Series:
-    tasks = tuple(dict.fromkeys(trial.setup.task for trial in trials))
+    tasks = dict.fromkeys(trial.setup.task for trial in trials)
     methods = dict.fromkeys(trial.setup.method for trial in trials)
-    return Series(suite, source, trials, tasks, tuple(sorted(methods, key=lambda method: method != baseline)))
+    return Series(
+        suite,
+        source,
+        trials,
+        tuple(sorted(tasks, key=lambda task: ROWS.index(task) if task in ROWS else len(ROWS))),
+        tuple(sorted(methods, key=lambda method: method != baseline)),
+    )
 
 
 def _difference(cell: Cell, base: Cell) -> Difference:

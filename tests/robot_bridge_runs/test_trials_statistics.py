@@ -63,6 +63,12 @@ def test_methods_are_compared_on_the_seeds_they_share() -> None:
     assert series(rows, "vidplan")[0].methods == ("vidplan", "nominal")
 
 
+def test_tasks_stand_as_in_the_paper_whoever_was_first() -> None:
+    yes = Labels(success=True)
+    rows = [trial(i, task, "m", 0, yes) for i, task in enumerate(("stack", "towel", "fish", "pour", "tape"))]
+    assert series(rows)[0].tasks == ("tape", "fish", "towel", "stack", "pour")
+
+
 def test_suites_and_sources_are_never_pooled() -> None:
     yes = Labels(success=True)
     rows = [
