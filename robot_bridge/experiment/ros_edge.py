@@ -50,7 +50,9 @@ class RosCell:
         before = self.next().episode
         self._wait(lambda: self._tasks.get_subscription_count() > 0, "does not listen for tasks")
         self._tasks.publish(String(data=json.dumps({"task": task, "seed": seed})))
-        self._wait(lambda: self._newest is not None and self._newest.episode > before, f"did not lay the table: {task}")
+        self._wait(
+            lambda: self._newest is not None and self._newest.episode > before, f"did not lay the table of '{task}'"
+        )
         state = self._newest
         if state is None or (state.task, state.seed) != (task, seed):
             raise ExperimentError(f"asked the cell for {task} with seed {seed}, got {state}.")
@@ -78,5 +80,5 @@ class RosCell:
         while not met():
             self._check()
             if time.monotonic() > deadline:
-                raise ExperimentError(f"the simulated cell {trouble} for {SILENCE:.0f} s.")
+                raise ExperimentError(f"the simulated cell {trouble} for {SILENCE:.0f} s; its log tells more.")
             self._executor.spin_once(timeout_sec=SPIN)
