@@ -23,7 +23,7 @@ from planner_fakes import H as HORIZON
 
 from plan_protocol.errors import CancelledError, ProtocolError
 from plan_protocol.messages import Plan
-from planner_server.config import PlannerConfig
+from planner_server.config import LOCAL_PLANNERS, PlannerConfig
 from planner_server.errors import BadRequestError
 from planner_server.judgement import rest_after, shared_by_motion
 from planner_server.limits import project
@@ -100,6 +100,46 @@ def test_a_scene_that_cannot_be_trusted_is_explored() -> None:
     assert answer.poses[-1, 6] == START[6]
 
 
+def everywhere(green: int) -> np.ndarray:
+    """A red square beside the tool in a picture that is as uncertain as its green."""
+    images = picture(0, (RIGHT_OF_TOOL,))
+    images[..., 1] = green
+    return images
+
+
+def test_where_every_future_is_uncertain_the_plan_says_so_and_explores() -> None:
+    unsure = plan(everywhere(255))
+    assert unsure.status == "uncertain"
+    assert not unsure.refined
+    assert np.linalg.norm(unsure.poses[-1, :3] - START[:3]) > 0.05
+    assert unsure.poses[-1, 6] == START[6]
+    assert unsure.chosen == int(np.argmax([candidate.reward for candidate in unsure.candidates]))
+    assert np.array_equal(unsure.poses, unsure.candidates[unsure.chosen].poses)
+
+
+def test_the_bound_of_uncertainty_can_be_set() -> None:
+    images = everywhere(128)
+    assert plan(images).status == "confident"
+    assert plan(images, PlannerConfig(unsure=0.4)).status == "uncertain"
+    assert plan(everywhere(255), PlannerConfig().without_uncertainty()).status == "confident"
+
+
+def test_without_uncertainty_a_doubtful_object_draws_like_a_sure_one() -> None:
+    doubtful, sure = picture(0, ((60, 37, 255, 255),)), picture(0, (RIGHT_OF_TOOL,))
+    blind = PlannerConfig(local_planner="none", doubt=1.0).without_uncertainty()
+    seen, alike = plan(doubtful, blind), plan(sure, blind)
+    assert [c.reward for c in seen.candidates] == pytest.approx([c.reward for c in alike.candidates])
+    assert all(candidate.weight == pytest.approx(1.0) for candidate in seen.candidates)
+
+
+@pytest.mark.parametrize("name", LOCAL_PLANNERS)
+def test_every_local_planner_returns_a_feasible_chunk(name: str) -> None:
+    answer = plan(picture(0, (RIGHT_OF_TOOL,)), PlannerConfig(local_planner=name, regrip_draws=2, regrip_turn=0.2))
+    assert answer.objective[1] >= answer.objective[0]
+    assert answer.refined == (name != "none")
+    assert np.allclose(project(answer.poses, START, LIMITS), answer.poses, atol=1e-6)
+
+
 def test_the_same_seed_gives_the_same_plan_and_another_seed_may_not() -> None:
     images = picture(0, (RIGHT_OF_TOOL,))
     first, again = plan(images, seed=5), plan(images, seed=5)
@@ -153,6 +193,16 @@ def test_the_previous_plan_is_offered_next_time_until_a_reset() -> None:
     assert "previous" not in [c.name for c in planner.plan(request(images), ToyContext("another arm")).candidates]
     planner.reset("arm")
     assert "previous" not in [c.name for c in planner.plan(request(images), ToyContext()).candidates]
+
+
+def test_the_refined_plan_carried_on_is_a_candidate_of_the_next() -> None:
+    """The warm start: what the local planner found is not lost."""
+    planner, images = toy_planner(), picture(0, (RIGHT_OF_TOOL,))
+    first = planner.plan(request(images), ToyContext())
+    assert first.refined
+    second = planner.plan(request(images, committed=first.poses[:2]), ToyContext())
+    carried = next(c for c in second.candidates if c.name == "previous")
+    assert np.allclose(carried.poses[:3], first.poses[2:], atol=1e-6)
 
 
 def test_stages_are_announced_and_timed() -> None:

@@ -25,11 +25,19 @@ from plan_protocol.errors import InvalidFieldError
 from plan_protocol.keys_cli import client_keys, make_keys
 from plan_protocol.messages import Hello, Plan, PlanRequest
 from plan_protocol.server import Context, PlanServer
-from planner_server.config import PlannerConfig
+from planner_server.config import PROPOSERS, PlannerConfig
 from planner_server.errors import StartError
 from planner_server.limits import project
 from planner_server.planner import Planner
-from planner_server.service import blank_request, build_planner, measure_latency, open_bundle, planner_spec
+from planner_server.proposers.biased import BiasedProposer
+from planner_server.service import (
+    blank_request,
+    build_planner,
+    choose_proposers,
+    measure_latency,
+    open_bundle,
+    planner_spec,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -140,6 +148,45 @@ def test_a_bad_request_is_the_clients_fault_and_the_server_goes_on(
     assert client.plan(blank_request(bundle), timeout=20).poses.shape == (5, 7)
 
 
+class Policy:
+    name = "policy"
+
+    def chunk(self, situation: object) -> None:
+        return None
+
+    remember = forget = chunk
+
+
+@pytest.mark.parametrize(
+    ("names", "policy", "chosen"),
+    [
+        (PROPOSERS, None, ["basis", "previous"]),
+        (PROPOSERS, Policy(), ["basis", "policy", "previous"]),
+        (("basis",), None, ["basis"]),
+        (("previous",), None, ["previous"]),
+        (("basis", "biased"), Policy(), ["basis", "policy"]),
+    ],
+)
+def test_proposers_by_name(names: tuple[str, ...], policy: Policy | None, chosen: list[str]) -> None:
+    assert [p.name for p in choose_proposers(names, PlannerConfig(), policy)] == chosen  # type: ignore[arg-type]
+
+
+def test_the_warm_start_alone_is_not_perturbed() -> None:
+    biased, previous = choose_proposers(("biased", "previous"), PlannerConfig(), Policy())  # type: ignore[arg-type]
+    assert isinstance(biased, BiasedProposer)
+    assert isinstance(previous, BiasedProposer)
+    assert (biased.perturbations, previous.perturbations) == (PlannerConfig().perturbations, 0)
+
+
+@pytest.mark.parametrize(
+    ("names", "policy", "words"),
+    [((), None, "no proposer is named"), (("basis", "magic"), None, "'magic'"), (("basis",), Policy(), "'biased'")],
+)
+def test_proposers_that_do_not_fit_are_refused(names: tuple[str, ...], policy: Policy | None, words: str) -> None:
+    with pytest.raises(StartError, match=words):
+        choose_proposers(names, PlannerConfig(), policy)  # type: ignore[arg-type]
+
+
 def test_a_missing_or_damaged_bundle_is_explained(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(StartError, match=r"bundle\.json is missing"):
         open_bundle(tmp_path / "nowhere", "cpu")
@@ -175,6 +222,11 @@ def test_help_names_every_option_without_loading_torch() -> None:
         "steps",
         "iterations",
         "candidates",
+        "local-planner",
+        "no-refine",
+        "no-uncertainty",
+        "unsure",
+        "proposers",
         "curve-keys",
         "allow-remote",
     ):
@@ -186,11 +238,11 @@ def test_the_command_serves_until_it_is_stopped(
     folder: Path, bundle: Bundle, stop: signal.Signals, keyed: bool, tmp_path: Path
 ) -> None:
     keys = None
-    options = ["--bundle", str(folder), "--address", "tcp://127.0.0.1:*"]
+    options = ["--bundle", str(folder), "--address", "tcp://127.0.0.1:*", "--no-uncertainty"]
     if keyed:
         make_keys(tmp_path, "robot")
         keys = client_keys(tmp_path / "robot")
-        options += ["--curve-keys", str(tmp_path / "server")]
+        options += ["--curve-keys", str(tmp_path / "server"), "--no-refine", "--proposers", "basis"]
     process = serve(*options)
     try:
         assert process.stdout is not None
