@@ -37,4 +37,8 @@ class HistoryError(BridgeError):
 
 
 class PlannerError(BridgeError):
-    """No planner that fits this robot: not there yet, or its promises differ; trying again later may help."""
+    """No planner yet that fits this robot; trying again later may help."""
+
+
+class MismatchError(PlannerError):
+    """The planner's promises differ from what this robot needs; the message names each difference."""

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from plan_protocol.messages import PlannerSpec
 from robot_bridge.config import BridgeConfig
-from robot_bridge.errors import PlannerError
+from robot_bridge.errors import MismatchError, PlannerError
 from robot_bridge.planner_link import LinkEvent
 
 LOOK_PERIOD = 0.02
@@ -38,13 +38,14 @@ def meet(
         The news that came meanwhile, for `Executor.hear`.
 
     Raises:
-        PlannerError: It does not answer in time, or it differs; the message names each difference.
+        MismatchError: It differs; the message names each difference.
+        PlannerError: It does not answer in time.
     """
     deadline, told = time.monotonic() + config.connect_timeout, ""
     while True:
         for news in (heard := link.poll()):
             if news.kind == "mismatch":
-                raise PlannerError(f"the planner at {config.server} does not fit this robot: {news.detail}")
+                raise MismatchError(f"the planner at {config.server} does not fit this robot: {news.detail}")
             if news.kind == "connected" and link.spec is not None:
                 _compare_rates(link.spec, config)
                 return heard
@@ -61,7 +62,7 @@ def meet(
 def _compare_rates(spec: PlannerSpec, config: BridgeConfig) -> None:
     found = rate_differences(spec, config)
     if found:
-        raise PlannerError(f"the planner at {config.server} does not fit this robot: {'; '.join(found)}")
+        raise MismatchError(f"the planner at {config.server} does not fit this robot: {'; '.join(found)}")
 
 
 def rate_differences(spec: PlannerSpec, config: BridgeConfig) -> list[str]:

@@ -23,7 +23,7 @@ from robot_bridge.config import BridgeConfig
 from robot_bridge.connected import Connected
 from robot_bridge.core import Core
 from robot_bridge.diagnostics import examine
-from robot_bridge.errors import BridgeError, ConfigError, PlannerError
+from robot_bridge.errors import BridgeError, ConfigError, MismatchError, PlannerError
 from robot_bridge.events import Event, event
 from robot_bridge.executor import Executor
 from robot_bridge.guard.reasons import Finding, Reason
@@ -230,10 +230,13 @@ class BridgeNode:
 
     def refused(self, transition: str, error: BridgeError) -> None:
         """Say why a transition was not made, once."""
-        if str(error) != str(self._refusal):
-            self._control.get_logger().error(f"{transition}: {error}")
+        told, self._refusal = str(self._refusal), error
+        if str(error) == told:
+            return
+        if self._starter and isinstance(error, PlannerError) and not isinstance(error, MismatchError):
+            self._say_waiting(f"{error}; trying on")
+        else:
             self._publish(event("transition_refused", self._clock(), detail=f"{transition}: {error}"))
-        self._refusal = error
 
     def _make_core(self) -> Core:
         self.config = config = self._settings.config()
@@ -266,8 +269,7 @@ class BridgeNode:
             self._closing.wait(RETRY_PAUSE)
 
     def _say_waiting(self, words: str) -> None:
-        if words != str(self._refusal):
-            self._publish(event("waiting", self._clock(), detail=words))
+        self._publish(event("waiting", self._clock(), detail=words))
 
     # --- control thread -------------------------------------------------------------------------------------------
 

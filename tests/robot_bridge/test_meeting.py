@@ -9,7 +9,7 @@ import pytest
 from cell_fakes import SPEC
 
 from robot_bridge.config import BridgeConfig
-from robot_bridge.errors import PlannerError
+from robot_bridge.errors import MismatchError, PlannerError
 from robot_bridge.meeting import meet, rate_differences
 from robot_bridge.planner_link import LinkEvent
 
@@ -33,7 +33,7 @@ def test_the_news_of_the_greeting_are_handed_on():
 
 
 def test_a_planner_that_differs_is_refused_with_the_difference():
-    with pytest.raises(PlannerError, match="gripper: the planner uses"):
+    with pytest.raises(MismatchError, match="gripper: the planner uses"):
         meet(Link(LinkEvent("mismatch", "gripper: the planner uses 'x'")), BridgeConfig(), threading.Event())
 
 
@@ -61,6 +61,6 @@ def test_giving_up_ends_the_waiting():
 def test_rates_that_do_not_go_together_are_named(spec, settings, named):
     config, changed = BridgeConfig(**settings), replace(SPEC, **spec)
     assert [named in words for words in rate_differences(changed, config)] == [True]
-    with pytest.raises(PlannerError, match=named):
+    with pytest.raises(MismatchError, match=named):
         meet(Link(LinkEvent("connected", "fake"), spec=changed), config, threading.Event())
     assert not rate_differences(SPEC, BridgeConfig())
