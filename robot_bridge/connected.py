@@ -7,6 +7,7 @@ from typing import Any
 
 from robot_bridge.backends.choose import choose, choose_recovery
 from robot_bridge.backends.recovery_desk import RecoveryDesk
+from robot_bridge.background import Background
 from robot_bridge.core import Core
 from robot_bridge.events import Event, event
 from robot_bridge.plan_topics import PlanTopics
@@ -36,6 +37,7 @@ class Connected:
         clock: Callable[[], float],
         publish: Callable[[Event], None],
         tick: Callable[[], None],
+        background: Background,
     ) -> None:
         """Connect; the arm's commands get a node of their own, so that none exists in other states.
 
@@ -45,6 +47,7 @@ class Connected:
             clock: Seconds on the robot's clock.
             publish: Takes what recovery has to say.
             tick: Called at the control rate, in the managed node's thread.
+            background: Where plans are shown.
 
         Raises:
             BackendError: The robot cannot be reached this way.
@@ -57,7 +60,7 @@ class Connected:
         )
         self._spinners = [sensors, robot]
         self._timers: list[Any] = []
-        self.plan_topics = PlanTopics(control, config)
+        self.plan_topics = PlanTopics(control, config, background)
         try:
             core.arm, core.gripper = choose(config, robot.node, clock)
             port = choose_recovery(config, robot.node)

@@ -19,6 +19,7 @@ from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import String
 
 from plan_protocol.errors import ProtocolError
+from robot_bridge.background import Background
 from robot_bridge.config import BridgeConfig
 from robot_bridge.connected import Connected
 from robot_bridge.core import Core
@@ -33,7 +34,7 @@ from robot_bridge.parameters import Settings
 from robot_bridge.perception import Perception
 from robot_bridge.planner_link import PlannerLink
 from robot_bridge.recording import RunRecorder
-from robot_bridge.ros_edge import LATCHED_QOS, ManagedNode, Spinner, plain_node, sim_time_override, steady_timer
+from robot_bridge.ros_edge import LATCHED_QOS, ManagedNode, Spinner, plain_node, sim_time_override
 from robot_bridge.ros_messages import diagnostic_message
 from robot_bridge.task.ros_edge import TaskEdge, messages
 from robot_bridge.topics import DIAGNOSTICS, NODE
@@ -114,7 +115,7 @@ class BridgeNode:
         self._status = control.create_publisher(String, STATUS, LATCHED_QOS)
         self._health = control.create_publisher(DiagnosticArray, DIAGNOSTICS, 10)
         OperatorServices(control, self._configured)
-        steady_timer(control, HEALTH_PERIOD, self._examine)
+        self._background = Background("bridge-background", HEALTH_PERIOD, self._examine)
         types = messages()
         if types:
             node = plain_node(f"{NODE}_task", self._context, self.config.use_sim_time)
@@ -138,6 +139,7 @@ class BridgeNode:
         if self.config.autostart:
             self._make_core()
             self._starter = threading.Thread(target=self._come_up, name="autostart", daemon=True)
+        self._background.start()
         self._spinner.start()
         if self._tasks:
             self._tasks.start()
@@ -162,6 +164,7 @@ class BridgeNode:
             core.come_to_rest()
         summary = self.summary()
         self._publish(event("finished", self._core.now if self._core else 0.0, **summary))
+        self._background.close()
         self.release()
         for spinner in (self._tasks, self._spinner):
             if spinner:
@@ -187,7 +190,7 @@ class BridgeNode:
         core.fresh = False
         try:
             core.executor.hear(meet(core.link, core.config, self._closing, self._say_waiting))
-            self._connected = Connected(core, self._control, self._clock, self._publish, self._tick)
+            self._connected = Connected(core, self._control, self._clock, self._publish, self._tick, self._background)
         except BaseException:
             core.close()
             raise

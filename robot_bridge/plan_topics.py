@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import logging
+from functools import partial
 from typing import Any
 
 from plan_protocol.messages import Plan
+from robot_bridge.background import Background
 from robot_bridge.config import BridgeConfig
 from robot_bridge.events import Event
 from robot_bridge.live_plan import LivePlan
@@ -13,15 +14,19 @@ from robot_bridge.plan_status import PlanStatuses
 from robot_bridge.ros_edge import NEWEST_QOS
 from robot_bridge.topics import PLANS
 
-logger = logging.getLogger(__name__)
-
 
 class PlanTopics:
     """Publishers on a node, from `configure` to `cleanup`."""
 
-    def __init__(self, node: Any, config: BridgeConfig) -> None:
-        """Make the publishers; the status' only where vidplan_msgs are built."""
-        self._node = node
+    def __init__(self, node: Any, config: BridgeConfig, background: Background) -> None:
+        """Make the publishers; the status' only where vidplan_msgs are built.
+
+        Args:
+            node: rclpy node.
+            config: Which arm.
+            background: Where messages are made and published.
+        """
+        self._node, self._background, self._closed = node, background, False
         self._publishers: list[Any] = []
         self._live = LivePlan(config, self._publisher)
         self._statuses = PlanStatuses.available(config.robot)
@@ -33,18 +38,21 @@ class PlanTopics:
         return self._live.frames_wanted
 
     def show(self, told: Event, plan: Plan, instruction: str) -> None:
-        """Publish a plan; nothing that goes wrong here may touch the arm."""
-        try:
-            if self._statuses and self._status:
-                self._status.publish(self._statuses.message(told, instruction))
-            self._live.show(told, plan)
-        except Exception:
-            logger.exception("plan %s could not be shown", told.get("plan"))
+        """Publish a plan, soon."""
+        self._background.do(partial(self._show, told, plan, instruction))
 
     def close(self) -> None:
         """Leave the topics."""
+        self._closed = True
         for publisher in [*self._publishers, *([self._status] if self._status else [])]:
             self._node.destroy_publisher(publisher)
+
+    def _show(self, told: Event, plan: Plan, instruction: str) -> None:
+        if self._closed:
+            return
+        if self._statuses and self._status:
+            self._status.publish(self._statuses.message(told, instruction))
+        self._live.show(told, plan)
 
     def _publisher(self, kind: Any, topic: str) -> Any:
         publisher = self._node.create_publisher(kind, topic, NEWEST_QOS)
