@@ -24,7 +24,7 @@ SUBCOMMANDS = {
     "bundle": ("models.bundle_cli", "Explain a bundle: its models, shapes, cameras and hashes"),
     "keys": ("plan_protocol.keys_cli", "Make keys, so that server and robots may talk over a network"),
     "status": ("plan_protocol.status_cli", "Ask a planner server how it is"),
-    "doctor": ("robot_bridge.doctor", "Check this machine: what works, what is missing, what to install"),
+    "doctor": ("robot_bridge.doctor.cli", "Check machine and cell: what works, what is missing, what to do"),
 }
 
 
