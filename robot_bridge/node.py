@@ -114,7 +114,7 @@ class BridgeNode:
         control = self._control
         self._status = control.create_publisher(String, STATUS, LATCHED_QOS)
         self._health = control.create_publisher(DiagnosticArray, DIAGNOSTICS, 10)
-        OperatorServices(control, self._configured)
+        self._operator = OperatorServices(control, self._configured)
         self._background = Background("bridge-background", HEALTH_PERIOD, self._examine)
         types = messages()
         if types:
@@ -166,6 +166,8 @@ class BridgeNode:
         self._publish(event("finished", self._core.now if self._core else 0.0, **summary))
         self._background.close()
         self.release()
+        if self._core:
+            self._core.close()
         for spinner in (self._tasks, self._spinner):
             if spinner:
                 spinner.close()
@@ -190,6 +192,7 @@ class BridgeNode:
         core.fresh = False
         try:
             core.executor.hear(meet(core.link, core.config, self._closing, self._say_waiting))
+            self._operator.hand_over(core)
             self._connected = Connected(core, self._control, self._clock, self._publish, self._tick, self._background)
         except BaseException:
             core.close()
@@ -234,7 +237,7 @@ class BridgeNode:
     def refused(self, transition: str, error: BridgeError) -> None:
         """Say why a transition was not made, once."""
         told, self._refusal = str(self._refusal), error
-        if str(error) == told:
+        if str(error) == told or self._closing.is_set():
             return
         if self._starter and isinstance(error, PlannerError) and not isinstance(error, MismatchError):
             self._say_waiting(f"{error}; trying on")
@@ -260,7 +263,7 @@ class BridgeNode:
 
     def _come_up(self) -> None:
         """Autostart."""
-        while not self._closing.is_set():
+        while not self._closing.is_set() and self.state == "unconfigured":
             self._control.trigger_configure()
             if self.state == "inactive":
                 self._control.trigger_activate()

@@ -20,14 +20,23 @@ class OperatorServices:
     def __init__(self, node: Any, core: Callable[[], Core | None]) -> None:
         """Offer them on an rclpy node, for the configured bridge or None."""
         self._core = core
+        self._early: str | None = None
         node.create_subscription(String, INSTRUCTION, self._instruct, 10)
         for name, answer in ((STOP_SERVICE, _stop), (REARM_SERVICE, _rearm), (RECOVER_SERVICE, Core.recover)):
             node.create_service(Trigger, name, self._answering(answer))
 
+    def hand_over(self, core: Core) -> None:
+        """Give a new configuration the task that came before it was there."""
+        if self._early is not None:
+            core.instruct(self._early)
+            self._early = None
+
     def _instruct(self, message: String) -> None:
-        core = self._core()
+        core, instruction = self._core(), message.data.strip()
         if core:
-            core.instruct(message.data.strip())
+            core.instruct(instruction)
+        else:
+            self._early = instruction
 
     def _answering(self, answer: Callable[[Core], tuple[bool, str]]) -> Callable[[Any, Any], Any]:
         def called(request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:

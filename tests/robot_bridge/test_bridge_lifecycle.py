@@ -16,6 +16,7 @@ from rcl_interfaces.srv import SetParameters  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 from ros_cell import RosCell  # noqa: E402
 from ros_planner import Sway, free_address  # noqa: E402
+from std_msgs.msg import String  # noqa: E402
 
 from plan_protocol.server import PlanServer  # noqa: E402
 from robot_bridge.config import BridgeConfig  # noqa: E402
@@ -137,3 +138,26 @@ def test_a_value_ros_refuses_is_named_when_configuring_and_can_be_mended(ros_con
     finally:
         node.close()
         rclpy.try_shutdown(context=context)
+
+
+def test_autostart_waits_for_the_planner_and_keeps_the_task_it_was_given_meanwhile(ros_context, cell):
+    address = free_address()
+    node = BridgeNode(BridgeConfig(server=address, connect_timeout=0.5), context=ros_context)
+    instruction = cell.node.create_publisher(String, "/vidplan/instruction", 10)
+    node.start()
+    server = None
+    try:
+        cell.wait_for(lambda: any("no planner at" in told["detail"] for told in cell.heard("waiting")))
+        cell.wait_for(lambda: instruction.get_subscription_count())
+        instruction.publish(String(data="wave"))
+        assert node.state in ("unconfigured", "configuring", "errorprocessing")
+        cell.wait_for(lambda: node._operator._early == "wave")
+        server = PlanServer(address, SPEC, Sway())
+        server.start()
+        cell.wait_for(lambda: cell.speed() > 0.02, 60.0)
+        assert node.state == "active"
+        assert not cell.heard("transition_refused"), "waiting is no refusal"
+    finally:
+        node.close()
+        if server:
+            server.close()
