@@ -45,7 +45,7 @@ class PlannerConfig:
         sample_position: Standard deviation of their first samples, metres per axis and frame.
         temperature: Of MPPI's weights, in standard deviations of J.
         regrip_draws: Noises that must agree before other fingers or a turn replace the refined chunk; 0 never asks.
-        regrip_margin: Share of J that they must gain in each.
+        regrip_margin: What they must gain of J in each.
         regrip_turn: Yaw offered at the end of the chunk, rad, both ways; 0 offers none.
     """
 
@@ -78,7 +78,7 @@ class PlannerConfig:
     sample_position: float = 0.012
     temperature: float = 0.5
     regrip_draws: int = 0
-    regrip_margin: float = 0.05
+    regrip_margin: float = 0.1
     regrip_turn: float = 0.0
 
     def without_uncertainty(self) -> PlannerConfig:

@@ -8,7 +8,6 @@ every one of several imaginations from different noise.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -24,7 +23,7 @@ class FingersAndTurns:
     Attributes:
         positions: Improves the path first.
         turn: Yaw at the end of a turned alternative, rad; 0 offers none.
-        margin: Share of J that an alternative must gain.
+        margin: What an alternative must gain of J.
         draws: Number of noises that must agree.
     """
 
@@ -40,7 +39,7 @@ class FingersAndTurns:
         with torch.no_grad():
             values = problem.objective(others)
             rival, value = others[values.argmax()], float(values.max())
-            if value < path.after + self.needed(path.after) or not self._always_better(problem, path.chunk, rival):
+            if value < path.after + self.margin or not self._always_better(problem, path.chunk, rival):
                 return path
         return Refinement(rival, path.before, value)
 
@@ -60,14 +59,10 @@ class FingersAndTurns:
         yaw[0, :, 5], yaw[1, :, 5] = self.turn * growth, -self.turn * growth
         return torch.cat([regripped, displace(chunk.expand(2, -1, -1), yaw)])
 
-    def needed(self, value: float) -> float:
-        """Gain of J that convinces; never nothing."""
-        return max(self.margin * abs(value), math.ulp(1.0))
-
     def _always_better(self, problem: Problem, chunk: Tensor, rival: Tensor) -> bool:
         pair = torch.stack([chunk, rival])
         for draw in range(1, self.draws):
             present, other = problem.objective(pair, draw).tolist()
-            if other < present + self.needed(present):
+            if other < present + self.margin:
                 return False
         return True
