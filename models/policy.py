@@ -92,6 +92,7 @@ class ClonedPolicy(nn.Module):
         self.words = TextEncoder(config.text)
         self.eyes = nn.ModuleList(Eye(config) for _ in config.views)
         seen = 3 * config.width * len(config.views)
+        self.choice = nn.Linear(config.text, seen)
         self.where = nn.Linear(seen, PLACES)
         inputs = seen + PLACES + 8 + config.text
         self.chunk = nn.Sequential(
@@ -121,6 +122,7 @@ class ClonedPolicy(nn.Module):
         views = pictures.movedim(-1, 2).float() / 127.5 - 1
         words = self.words(prompts)
         seen = torch.cat([eye(views[:, index], words) for index, eye in enumerate(self.eyes)], dim=1)
+        seen = seen * (1 + self.choice(words))  # which of the things seen is meant
         places = self.where(seen)
         state = torch.cat([joints - self.rest, gripper[:, None]], dim=1)
         chunk = self.chunk(torch.cat([seen, places, state, words], dim=1))

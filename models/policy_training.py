@@ -13,6 +13,7 @@ from torch.nn import functional
 from models.data import Dataset
 from models.policy import ClonedPolicy, PolicyConfig, save_policy
 from models.policy_demonstrations import Demonstrations, demonstrations
+from models.text import word_buckets
 from models.training.config import LoopConfig
 from models.training.loop import Draw, train
 
@@ -51,8 +52,15 @@ class PolicyStage:
         self.columns = [VIEWS.index(view) for view in config.views]
         torch.manual_seed(seed)
         self.module = ClonedPolicy(config)
+        self._tell_words_apart()
         spread = self.splits["train"][1].actions[..., :7].std((0, 1))
         self.module.scale.copy_(torch.from_numpy(spread).clamp(min=1e-3))
+
+    def _tell_words_apart(self) -> None:
+        """Give the words of the demonstrations vectors to begin with; all others stay zero and say nothing."""
+        heard = {bucket for prompt in self.splits["train"][1].prompts for bucket in word_buckets(prompt)}
+        vectors = self.module.words.words.weight.data
+        vectors[sorted(heard)] = torch.randn(len(heard), vectors.shape[1])
 
     def loss(self, batch: int, draw: Draw) -> tuple[Tensor, dict[str, float]]:
         """See `loop.Stage`."""

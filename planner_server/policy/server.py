@@ -17,6 +17,9 @@ from websockets.sync.server import ServerConnection, serve
 from planner_server.policy.errors import MessageError, PolicyError
 from planner_server.policy.wire import MAX_BYTES, decode, encode
 
+GOODBYE = 5.0
+"""Most seconds that clients get to hang up when the server ends."""
+
 
 class Policy(Protocol):
     """What can be served."""
@@ -64,6 +67,7 @@ class PolicyServer:
             )
         self._policy = policy
         self._turn = threading.Lock()
+        self._closed = threading.Event()
         try:
             self._server = serve(self._talk, host, port, compression=None, max_size=MAX_BYTES, process_request=_health)
         except OSError as error:
@@ -72,12 +76,14 @@ class PolicyServer:
         self.address = f"ws://{shown}:{self._server.socket.getsockname()[1]}"
 
     def serve_forever(self) -> None:
-        """Serve until `close` is called from another thread."""
+        """Serve until `close`, called from another thread, has hung up on every client."""
         self._server.serve_forever()
+        self._closed.wait(GOODBYE)
 
     def close(self) -> None:
-        """Stop listening."""
+        """Stop listening and hang up."""
         self._server.shutdown()
+        self._closed.set()
 
     def _talk(self, connection: ServerConnection) -> None:
         previous: float | None = None

@@ -84,13 +84,14 @@ def test_the_command_serves_until_it_is_stopped(file: Path) -> None:
         assert checked_actions(client.infer(ASKED, 20)).shape == (30, 8)
         with pytest.raises(RefusedError, match="prompt"):
             client.infer({k: v for k, v in ASKED.items() if k != "prompt"}, 20)
-        client.close()
         process.send_signal(signal.SIGTERM)
         rest, errors = process.communicate(timeout=30)
+        client.close()
     finally:
         process.kill()
     assert process.returncode == 0, errors
     assert "stopped" in rest
+    assert "Traceback" not in errors, "a client that is still there must not disturb the end"
 
 
 def test_a_missing_policy_and_missing_data_end_with_a_message(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
