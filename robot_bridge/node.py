@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import rclpy
@@ -18,17 +18,15 @@ from rclpy.context import Context
 from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import String
 
-from plan_protocol.errors import ProtocolError
 from robot_bridge.background import Background
 from robot_bridge.config import BridgeConfig
 from robot_bridge.connected import Connected
 from robot_bridge.core import Core
 from robot_bridge.diagnostics import examine
-from robot_bridge.errors import BridgeError, ConfigError, MismatchError, PlannerError
+from robot_bridge.errors import BridgeError, PlannerError
 from robot_bridge.events import Event, event
 from robot_bridge.executor import Executor
 from robot_bridge.guard.reasons import Finding, Reason
-from robot_bridge.meeting import meet
 from robot_bridge.operator_services import OperatorServices
 from robot_bridge.parameters import Settings
 from robot_bridge.perception import Perception
@@ -36,6 +34,7 @@ from robot_bridge.planner_link import PlannerLink
 from robot_bridge.recording import RunRecorder
 from robot_bridge.ros_edge import LATCHED_QOS, ManagedNode, Spinner, plain_node, sim_time_override
 from robot_bridge.ros_messages import diagnostic_message
+from robot_bridge.stages import BridgeStages
 from robot_bridge.task.ros_edge import TaskEdge, messages
 from robot_bridge.topics import DIAGNOSTICS, NODE
 from robot_model.ros_names import STATUS
@@ -90,20 +89,19 @@ class BridgeNode:
         self._context = context or Context()
         if self._own_context:
             rclpy.init(args=list(ros_arguments), context=self._context, signal_handler_options=SignalHandlerOptions.NO)
-        self.done = threading.Event()
         self.failure: BridgeError | None = None
-        self._on_event, self._recorder = on_event, recorder
-        self._recording = config.record if recorder else ""
-        self._core: Core | None = None
+        self._on_event = on_event
         self._connected: Connected | None = None
-        self._closing = threading.Event()
         self._closed = False
-        self._refusal: BridgeError | None = None
         self._starter: threading.Thread | None = None
-        overrides = sim_time_override(config.use_sim_time)
-        self._control = ManagedNode(NODE, self, context=self._context, parameter_overrides=overrides)
-        self._settings = Settings(self._control, config, lambda: self._connected is None)
-        self.config = self._settings.config() if self._settings.value("autostart") is True else config
+        self._control = ManagedNode(
+            NODE, context=self._context, parameter_overrides=sim_time_override(config.use_sim_time)
+        )
+        settings = Settings(self._control, config, lambda: self._stages.connected is None)
+        self._stages = BridgeStages(settings.config, self._connect, self._clock, self._publish, self._made, recorder)
+        self._control.transitions = self._stages
+        self.done = self._stages.ended
+        self.config = settings.config() if settings.value("autostart") is True else replace(config, autostart=False)
         self._spinner = Spinner(self._control, self._context)
         self._tasks: Spinner | None = None
         self._task_edge: TaskEdge | None = None
@@ -114,21 +112,18 @@ class BridgeNode:
         control = self._control
         self._status = control.create_publisher(String, STATUS, LATCHED_QOS)
         self._health = control.create_publisher(DiagnosticArray, DIAGNOSTICS, 10)
-        self._operator = OperatorServices(control, self._configured)
+        self._operator = OperatorServices(control, lambda: self._stages.configured)
         self._background = Background("bridge-background", HEALTH_PERIOD, self._examine)
         types = messages()
         if types:
             node = plain_node(f"{NODE}_task", self._context, self.config.use_sim_time)
             self._tasks = Spinner(node, self._context)
-            self._task_edge = TaskEdge(self._tasks, types, self._configured)
+            self._task_edge = TaskEdge(self._tasks, types, lambda: self._stages.configured)
 
     @property
     def state(self) -> str:
         """Lifecycle state: ``unconfigured``, ``inactive``, ``active``, ``finalized``."""
         return self._control.label
-
-    def _configured(self) -> Core | None:
-        return self._connected.core if self._connected else None
 
     def start(self) -> None:
         """Begin to spin; with autostart, configure and activate in the background.
@@ -137,7 +132,7 @@ class BridgeNode:
             BridgeError: A setting cannot be used, or the record's directory cannot be written.
         """
         if self.config.autostart:
-            self._make_core()
+            self._stages.prepare()
             self._starter = threading.Thread(target=self._come_up, name="autostart", daemon=True)
         self._background.start()
         self._spinner.start()
@@ -155,154 +150,78 @@ class BridgeNode:
         if self._closed:
             return self.summary()
         self._closed = True
-        self._closing.set()
+        self._stages.closing.set()
         if self._starter:
             self._starter.join(timeout=10.0)
-        core = self._configured()
+        core = self._stages.configured
         if core:
             core.executor.stop(Finding(Reason.STOPPED, "the bridge is ending"))
             core.come_to_rest()
         summary = self.summary()
-        self._publish(event("finished", self._core.now if self._core else 0.0, **summary))
+        self._publish(event("finished", core.now if core else 0.0, **summary))
         self._background.close()
-        self.release()
-        if self._core:
-            self._core.close()
+        self._stages.release()
         for spinner in (self._tasks, self._spinner):
             if spinner:
                 spinner.close()
         if self._own_context:
             rclpy.try_shutdown(context=self._context)
-        if self._recorder:
-            self._recorder.close(summary)
+        if self._stages.recorder:
+            self._stages.recorder.close(summary)
         return summary
 
     def summary(self) -> dict[str, Any]:
         """Figures of the run so far."""
-        if self._core is None:
-            return {"plans": 0, "seconds": 0.0, "median_plan_ms": None, "p95_plan_ms": None, "rejected": {}, "holds": 0}
-        return self._core.summary()
+        return self._stages.summary()
 
-    # --- transitions ----------------------------------------------------------------------------------------------
+    def _made(self, core: Core) -> None:
+        self.config, self.link, self.perception, self.executor = core.config, core.link, core.perception, core.executor
 
-    def configure(self) -> None:
-        """Check the settings, greet the planner and compare it with this robot, connect robot and sensors."""
-        prepared = self._core if self._core is not None and self._core.fresh else None
-        core = prepared or self._make_core()
-        core.fresh = False
-        try:
-            core.executor.hear(meet(core.link, core.config, self._closing, self._say_waiting))
-            self._operator.hand_over(core)
-            self._connected = Connected(core, self._control, self._clock, self._publish, self._tick, self._background)
-        except BaseException:
-            core.close()
-            raise
-
-    def activate(self) -> None:
-        """Allow motion."""
-        core = self._configured()
-        if core:
-            core.executor.activate()
-
-    def deactivate(self) -> None:
-        """Brake and hold."""
-        core = self._configured()
-        if core:
-            core.executor.deactivate()
-
-    def cleanup(self) -> None:
-        """Let go of robot, sensors and planner, once the arm stands still."""
-        core = self._configured()
-        if core:
-            core.come_to_rest()
-            if not core.executor.at_rest:
-                raise BridgeError("the arm still moves; clean up once it stands still")
-        self.release()
-
-    def shutdown(self) -> None:
-        """Bring the arm to rest, let go of everything, end the program."""
-        core = self._configured()
-        if core:
-            core.executor.deactivate()
-            core.come_to_rest()
-        self.release()
-        self.done.set()
-
-    def release(self) -> None:
-        """Let go of everything that was configured."""
-        connected, self._connected = self._connected, None
-        if connected:
-            connected.close()
-
-    def refused(self, transition: str, error: BridgeError) -> None:
-        """Say why a transition was not made, once."""
-        told, self._refusal = str(self._refusal), error
-        if str(error) == told or self._closing.is_set():
-            return
-        if self._starter and isinstance(error, PlannerError) and not isinstance(error, MismatchError):
-            self._say_waiting(f"{error}; trying on")
-        else:
-            self._publish(event("transition_refused", self._clock(), detail=f"{transition}: {error}"))
-
-    def _make_core(self) -> Core:
-        self.config = config = self._settings.config()
-        core = Core(config, self._clock, self._publish, self._recorder_of(config))
-        try:
-            core.link.start()
-        except ProtocolError as error:
-            raise ConfigError("server", str(error)) from error
-        self._core, self.link, self.perception, self.executor = core, core.link, core.perception, core.executor
-        return core
-
-    def _recorder_of(self, config: BridgeConfig) -> RunRecorder | None:
-        if config.record and config.record != self._recording:
-            if self._recorder:
-                self._recorder.close(self.summary())
-            self._recorder, self._recording = RunRecorder(Path(config.record), config), config.record
-        return self._recorder
+    def _connect(self, core: Core) -> Connected:
+        self._operator.hand_over(core)
+        self._connected = Connected(core, self._control, self._clock, self._publish, self._tick, self._background)
+        return self._connected
 
     def _come_up(self) -> None:
-        """Autostart."""
-        while not self._closing.is_set() and self.state == "unconfigured":
+        """Autostart: try until the planner is there and fits."""
+        closing = self._stages.closing
+        while not closing.is_set() and self.state == "unconfigured":
             self._control.trigger_configure()
             if self.state == "inactive":
                 self._control.trigger_activate()
                 return
-            if not isinstance(self._refusal, PlannerError):
-                self.failure = self._refusal or BridgeError("it could not be configured; its log says why")
+            if not isinstance(self._stages.refusal, PlannerError):
+                self.failure = self._stages.refusal or BridgeError("it could not be configured; its log says why")
                 self.done.set()
                 return
-            self._closing.wait(RETRY_PAUSE)
-
-    def _say_waiting(self, words: str) -> None:
-        self._publish(event("waiting", self._clock(), detail=words))
-
-    # --- control thread -------------------------------------------------------------------------------------------
+            closing.wait(RETRY_PAUSE)
 
     def _clock(self) -> float:
         return self._control.get_clock().now().nanoseconds * 1e-9
 
     def _tick(self) -> None:
-        core = self._configured()
+        core = self._stages.configured
         if core:
             core.tick()
             if core.over:
                 self.done.set()
 
     def _examine(self) -> None:
-        connected = self._connected
-        if connected:
-            connected.core.executor.want_frames(connected.plan_topics.frames_wanted)
-        entries = examine(self._configured(), self.state, connected.listeners if connected else None)
+        core, listeners = self._stages.configured, None
+        if core and self._connected:
+            core.executor.want_frames(self._connected.plan_topics.frames_wanted)
+            listeners = self._connected.listeners
+        entries = examine(core, self.state, listeners)
         self._health.publish(diagnostic_message(self._clock(), self.config.robot_id, entries))
 
     def _publish(self, happened: Event) -> None:
         self._status.publish(String(data=json.dumps(happened)))
-        if self._recorder:
-            self._recorder.event(happened)
+        if self._stages.recorder:
+            self._stages.recorder.event(happened)
         if self._task_edge:
             self._task_edge.hear(happened)
-        if happened["event"] == "plan" and self._connected and self._connected.core.plan:
-            self._connected.plan_topics.show(happened, self._connected.core.plan, self.executor.instruction)
+        core = self._stages.configured
+        if happened["event"] == "plan" and core and core.plan and self._connected:
+            self._connected.plan_topics.show(happened, core.plan, core.executor.instruction)
         if self._on_event:
             self._on_event(happened)

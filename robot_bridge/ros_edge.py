@@ -24,7 +24,7 @@ NEWEST_QOS = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 logger = logging.getLogger(__name__)
 
 
-class Stages(Protocol):
+class Transitions(Protocol):
     """What the transitions of the managed node do. Each raises BridgeError where it is refused."""
 
     def configure(self) -> None: ...  # noqa: D102
@@ -41,11 +41,12 @@ class ManagedNode(LifecycleNode):
 
     A refused transition leaves the node where it was. An unexpected error releases everything and leaves it
     unconfigured; shutting down always succeeds.
+
+    Attributes:
+        transitions: What they do; to be given before it spins.
     """
 
-    def __init__(self, name: str, stages: Stages, **options: Any) -> None:
-        self._stages = stages
-        super().__init__(name, **options)
+    transitions: Transitions
 
     @property
     def label(self) -> str:
@@ -53,34 +54,34 @@ class ManagedNode(LifecycleNode):
         return str(self._state_machine.current_state[1])
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """See `Stages.configure`."""
-        return self._do("configure", self._stages.configure)
+        """See `Transitions.configure`."""
+        return self._do("configure", self.transitions.configure)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """See `Stages.activate`."""
-        return self._do("activate", self._stages.activate)
+        """See `Transitions.activate`."""
+        return self._do("activate", self.transitions.activate)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """See `Stages.deactivate`."""
-        return self._do("deactivate", self._stages.deactivate)
+        """See `Transitions.deactivate`."""
+        return self._do("deactivate", self.transitions.deactivate)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """See `Stages.cleanup`."""
-        return self._do("cleanup", self._stages.cleanup)
+        """See `Transitions.cleanup`."""
+        return self._do("cleanup", self.transitions.cleanup)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Bring the arm to rest and let go of everything."""
-        return self._do("shutdown", self._stages.shutdown)
+        return self._do("shutdown", self.transitions.shutdown)
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Let go of everything; the node may be configured again."""
-        return self._do("error", self._stages.release)
+        return self._do("error", self.transitions.release)
 
     def _do(self, name: str, stage: Callable[[], None]) -> TransitionCallbackReturn:
         try:
             stage()
         except BridgeError as error:
-            self._stages.refused(name, error)
+            self.transitions.refused(name, error)
             return TransitionCallbackReturn.FAILURE
         except Exception:
             logger.exception("the transition '%s' failed", name)

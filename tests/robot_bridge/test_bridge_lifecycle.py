@@ -126,14 +126,14 @@ def test_a_value_ros_refuses_is_named_when_configuring_and_can_be_mended(ros_con
     node = BridgeNode(BridgeConfig(autostart=False, connect_timeout=0.5), context=context)
     try:
         node._control.trigger_configure()
-        assert "max_linear_speed" in str(node._refusal)
-        assert "m/s" in str(node._refusal) or "flange motion" in str(node._refusal)
+        assert "max_linear_speed" in str(node._stages.refusal)
+        assert "m/s" in str(node._stages.refusal) or "flange motion" in str(node._stages.refusal)
         node._control.set_parameters([Parameter("max_linear_speed", value=0.1)])
         node._control.trigger_configure()
-        assert str(node._refusal).startswith("robot: ")
+        assert str(node._stages.refusal).startswith("robot: ")
         node._control.set_parameters([Parameter("robot", value="fr3")])
         node._control.trigger_configure()
-        assert "no planner at" in str(node._refusal)
+        assert "no planner at" in str(node._stages.refusal)
         assert node.state == "unconfigured"
     finally:
         node.close()
