@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
 
+from robot_bridge.contact_sheet import show
+from robot_bridge.errors import BridgeError
+from robot_bridge.trials.bench import Bench
 from robot_bridge.trials.console import Console
 from robot_bridge.trials.labelling import label_trial, prefer
 from robot_bridge.trials.preflight import Preflight
@@ -18,7 +21,7 @@ from robot_bridge.trials.trial import SIDES, Setup, Trial
 
 POLL = 0.1
 """Seconds between looks at the keyboard while a trial runs."""
-QUIT, GO = "q", "g"
+QUIT, GO, REFERENCE = "q", "g", "r"
 """Starting takes a letter: an Enter too many must never move the arm."""
 
 
@@ -60,6 +63,8 @@ class Session:
         preflights: Sequence[Preflight],
         console: Console,
         draw: random.Random | None = None,
+        bench: Bench | None = None,
+        viewer: Callable[[Path], bool] = show,
     ) -> None:
         """Keep what it needs.
 
@@ -70,9 +75,12 @@ class Session:
             preflights: Looked at before every trial.
             console: The operator.
             draw: Source of the drawn order; None: the operating system's.
+            bench: One of the preflights that has pictures to show; None: none does.
+            viewer: Opens a picture; says whether it could.
         """
         self._store, self._task, self._runners = store, task, dict(runners)
         self._preflights, self._console, self._draw = list(preflights), console, draw or random.SystemRandom()
+        self._bench, self._viewer = bench, viewer
 
     def round(self) -> list[Trial]:
         """One trial, or one comparison; returns the labelled trials.
@@ -122,7 +130,7 @@ class Session:
     def _setup(self, method: str, seed: int, side: str | None) -> Setup:
         task, base = self._task, self._store.path.parent
         # The folder's name tells the side, not the method: operators see it.
-        name = f"runs/{_plain(task.suite)}/{_plain(task.name)}-{seed:04d}{side or ''}"
+        name = f"runs/{plain(task.suite)}/{plain(task.name)}-{seed:04d}{side or ''}"
         names = chain([name], (f"{name}-{again}" for again in count(2)))
         run = next(free for free in names if not (base / free).exists())
         pair = f"{task.suite}/{task.name}/{seed}" if side else None
@@ -141,15 +149,53 @@ class Session:
                 self._console.say(f"  {'ok  ' if check.passed else 'FAIL'} {check.name:<10} {check.found}")
                 if not check.passed and check.advice:
                     self._console.say(f"       -> {check.advice}")
-            if all(check.passed for check in checks):
-                prompt = f"Scene reset, user stop in your hand? g starts {name}, Enter checks again, q ends:"
+            passed = all(check.passed for check in checks)
+            if self._bench and not self._confirm_cameras(self._bench):
+                continue
+            if passed:
+                also = ", r takes the pictures as reset reference" if self._bench else ""
+                prompt = f"Scene reset, user stop in your hand? g starts {name}, Enter checks again{also}, q ends:"
             else:
                 prompt = "Not ready. Enter checks again, q ends:"
             answer = self._console.ask(prompt).lower()
             if answer == QUIT:
                 raise Quit
-            if answer == GO and all(check.passed for check in checks):
+            if answer == REFERENCE and self._bench:
+                self._take_reference(self._bench)
+            if answer == GO and passed:
                 return
+
+    def _confirm_cameras(self, bench: Bench) -> bool:
+        """Show the pictures; False where the cameras were assigned anew and must be looked at again."""
+        if not bench.has_pictures:
+            return True
+        sheet = bench.sheet()
+        if bench.confirmed:
+            if overlay := bench.overlay():
+                self._present("reset", overlay)
+            return True
+        self._present("cameras", sheet)
+        while answer := self._console.ask("Are they who they are said to be? Enter: yes; else e.g. 2 1 3:"):
+            if answer.lower() == QUIT:
+                raise Quit
+            try:
+                bench.assign(answer)
+            except ValueError as error:
+                self._console.say(f"  {error}")
+                continue
+            self._console.say("  " + ", ".join(f"{role}: {topic}" for role, topic in bench.cameras.items()))
+            return False
+        bench.confirmed = True
+        return self._confirm_cameras(bench)
+
+    def _take_reference(self, bench: Bench) -> None:
+        try:
+            bench.take_reference()
+        except BridgeError as error:
+            self._console.say(f"  {error}")
+
+    def _present(self, name: str, picture: Path) -> None:
+        self._console.say(f"  look {name:<10} {picture}" + (" (opened)" if self._viewer(picture) else ""))
 
     def _watch(self, runner: TrialRunner) -> str:
         self._console.say("  RUNNING. s + Enter: stop, it is over. a + Enter: abort, something is wrong.")
@@ -184,6 +230,6 @@ def rounds(session: Session, wanted: int, after: Callable[[list[Trial]], object]
     return done
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     """A name as part of a file name."""
     return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "unnamed"

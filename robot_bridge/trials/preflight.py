@@ -12,6 +12,9 @@ from typing import Protocol
 from plan_protocol.client import PlanClient
 from plan_protocol.errors import ProtocolError
 from plan_protocol.keys_cli import client_keys
+from plan_protocol.messages import Hello
+from robot_bridge.config import BridgeConfig
+from robot_bridge.planner_link import differences
 
 ANSWER = 3.0
 """Seconds a planner server gets to answer."""
@@ -44,31 +47,32 @@ class Preflight(Protocol):
 
 
 class ServersPreflight:
-    """Whether the planner servers of all methods answer."""
+    """Whether the planner servers of all methods answer, and promise what this robot needs."""
 
-    def __init__(self, servers: Sequence[str], keys: Path | None = None) -> None:
-        """Keep the addresses.
+    def __init__(self, configs: Sequence[BridgeConfig]) -> None:
+        """Keep the settings.
 
         Args:
-            servers: ``tcp://HOST:PORT`` each.
-            keys: Folder of `vidplan keys`, for servers that want them.
+            configs: Of the bridge of every method; more than one may use a server.
         """
-        self._servers, self._keys = list(dict.fromkeys(servers)), keys
+        self._configs = list({(config.server, config.curve_keys): config for config in configs}.values())
 
     def examine(self) -> Sequence[Check]:
         """One check for all, so that it does not tell which of them a trial will use."""
         failed = []
-        for address in self._servers:
+        for config in self._configs:
             try:
-                keys = client_keys(self._keys) if self._keys else None
-                with PlanClient(address, f"preflight-{os.getpid()}", keys=keys) as client:
-                    client.status(ANSWER)
+                keys = client_keys(Path(config.curve_keys)) if config.curve_keys else None
+                with PlanClient(config.server, f"preflight-{os.getpid()}", keys=keys) as client:
+                    failed += differences(client.hello(Hello(config.robot, "preflight"), ANSWER), config)
             except ProtocolError as error:
                 failed.append(str(error))
-        count = len(self._servers)
+        count = len(self._configs)
         if failed:
-            return [Check("planner", False, "; ".join(failed), "start it with `vidplan serve`, or check the address")]
-        return [Check("planner", True, "answers" if count == 1 else f"all {count} answer")]
+            return [
+                Check("planner", False, "; ".join(failed), "start `vidplan serve`, or mend the address; see --robot")
+            ]
+        return [Check("planner", True, "answers and fits" if count == 1 else f"all {count} answer and fit")]
 
 
 class DiskPreflight:

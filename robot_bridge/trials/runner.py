@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -37,21 +37,27 @@ class BridgeRunner:
     A bridge that ends by itself without an error has come to the end of its time (``--duration``).
     """
 
-    def __init__(self, options: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        options: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+        late: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
         """Keep the options.
 
         Args:
             options: Of `vidplan bridge`, without instruction and recording.
             environment: Variables set on top of this program's own.
+            late: Further options, asked for at every start; they win.
         """
-        self._options, self._environment = list(options), environment
+        self._options, self._environment, self._late = list(options), environment, late
         self._child: Child | None = None
         self._folder, self._named = Path(), ""
 
     def start(self, setup: Setup, folder: Path) -> None:
         """Start the bridge; its output goes to ``bridge.log``."""
         self._folder, self._named = folder, setup.run or str(folder)
-        arguments = ["--instruction", setup.instruction, "--record", str(folder), *self._options]
+        arguments = ["--instruction", setup.instruction, "--record", str(folder), *self._options, *self._late()]
         self._child = Child("bridge", arguments, folder / "bridge.log", self._environment)
 
     def wait(self, seconds: float) -> str | None:

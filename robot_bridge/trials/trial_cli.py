@@ -5,11 +5,17 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from robot_bridge.trials.operator import Session
+    from robot_bridge.config import BridgeConfig
+    from robot_bridge.trials.bag_runner import Recorder
+    from robot_bridge.trials.bench import Bench
+    from robot_bridge.trials.operator import Session, Task
+    from robot_bridge.trials.runner import TrialRunner
     from robot_bridge.trials.store import TrialStore
     from robot_bridge.trials.trial import Trial
 
@@ -25,7 +31,6 @@ With two methods each round is a blinded comparison: their order is drawn, and t
 What follows -- goes to `vidplan bridge` for every method. With --dry-run nothing is sent to the arm.
 The keys here are no emergency stop: keep the user stop in your hand.
 """
-SERVER = "tcp://127.0.0.1:5555"
 
 
 def main(argv: list[str]) -> int:
@@ -66,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--suite", default="trials", metavar="NAME", help="series the trials belong to (%(default)s)")
     parser.add_argument("--seconds", type=float, default=120.0, metavar="S", help="longest trial (%(default)s)")
     parser.add_argument("--rounds", type=int, default=0, metavar="N", help="end after so many (default: when you quit)")
+    parser.add_argument("--no-bag", action="store_true", help="record no MCAP bag of the trials")
     parser.add_argument("--in-distribution", action="store_true", help='mark the task "(ID)" in the report')
     return parser
 
@@ -73,20 +79,61 @@ def _parser() -> argparse.ArgumentParser:
 def _session(store: TrialStore, arguments: argparse.Namespace, common: list[str]) -> Session:
     from robot_bridge.trials.console import Terminal
     from robot_bridge.trials.operator import Session, Task
-    from robot_bridge.trials.preflight import DiskPreflight, ServersPreflight
+    from robot_bridge.trials.preflight import DiskPreflight, Preflight, ServersPreflight
     from robot_bridge.trials.runner import BridgeRunner
 
     methods = _methods(arguments.method or ["vidplan"], [*common, "--duration", f"{arguments.seconds:g}"])
-    from robot_bridge.cli import parser as bridge_parser
-
-    # Parsed here to find mistakes in them before anybody stands at the robot; the bridge parses them again.
-    settings = [bridge_parser().parse_args(options) for options in methods.values()]
-    keys = next((Path(s.curve_keys) for s in settings if s.curve_keys), None)
-    source = "sim" if any(s.use_sim_time for s in settings) else "real"
+    configs = [_config(options) for options in methods.values()]
+    sim_time = any(config.use_sim_time for config in configs)
+    source = "sim" if sim_time else "real"
     task = Task(arguments.suite, arguments.task, arguments.instruction, source, arguments.in_distribution or None)
-    servers = ServersPreflight([s.server or SERVER for s in settings], keys)
-    runners = {name: BridgeRunner(options) for name, options in methods.items()}
-    return Session(store, task, runners, [servers, DiskPreflight(store.path.parent)], Terminal())
+    bench = _bench(store.path.parent, task, configs[0], chosen="--cameras" in common)
+    runners: dict[str, TrialRunner] = {
+        name: BridgeRunner(options, late=lambda: bench.options) for name, options in methods.items()
+    }
+    if not arguments.no_bag:
+        runners = {name: _recorded(runner, configs[0], bench) for name, runner in runners.items()}
+    checks: list[Preflight] = [ServersPreflight(configs), DiskPreflight(store.path.parent), bench]
+    return Session(store, task, runners, checks, Terminal(), bench=bench)
+
+
+def _config(options: list[str]) -> BridgeConfig:
+    """The bridge's settings, to find mistakes in them before anybody stands at the robot."""
+    from robot_bridge.cli import parser
+    from robot_bridge.config import BridgeConfig
+
+    given = vars(parser().parse_args(options))
+    return BridgeConfig.from_mapping(
+        {name: value for name, value in given.items() if value not in (None, False) and name != "json"}
+    )
+
+
+def _bench(folder: Path, task: Task, config: BridgeConfig, chosen: bool) -> Bench:
+    from robot_bridge.listening.look import Look
+    from robot_bridge.trials.bench import Bench
+    from robot_bridge.trials.operator import plain
+
+    def listen(topics: Collection[str], seconds: float) -> Look:
+        from robot_bridge.listening.ros_edge import listen as really
+
+        return really(topics, seconds, config.use_sim_time, pictures_of_all=True)
+
+    bench = Bench(config, folder, f"{plain(task.suite)}-{plain(task.name)}", listen)
+    if not chosen:
+        bench.recall()
+    return bench
+
+
+def _recorded(runner: TrialRunner, config: BridgeConfig, bench: Bench) -> TrialRunner:
+    from robot_bridge.trials.bag_runner import RecordingRunner, recorded_topics
+
+    def record(path: Path) -> Recorder:
+        from robot_bridge.listening.ros_edge import BagRecorder
+
+        now = replace(config, cameras=tuple(bench.options[1:]))
+        return BagRecorder(path, recorded_topics(now), config.use_sim_time)
+
+    return RecordingRunner(runner, record)
 
 
 def _methods(given: list[str], common: list[str]) -> dict[str, list[str]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from robot_bridge import children
+from robot_bridge.config import BridgeConfig
 from robot_bridge.errors import ConfigError
 from robot_bridge.trials import preflight, trial_cli
 from robot_bridge.trials.console import Terminal
@@ -196,7 +197,8 @@ def test_checks_of_the_machine_name_no_method(tmp_path: Path, monkeypatch: pytes
     (empty,) = DiskPreflight(tmp_path, lambda path: 50.0).examine()
     assert empty.passed
     monkeypatch.setattr(preflight, "ANSWER", 0.2)
-    (gone,) = ServersPreflight(["tcp://127.0.0.1:9"]).examine()
+    silent = BridgeConfig(server="tcp://127.0.0.1:9")
+    (gone,) = ServersPreflight([silent, silent]).examine()
     assert not gone.passed
     assert "vidplan serve" in gone.advice
 
