@@ -65,6 +65,15 @@ class BridgeConfig:
     task_patience: float = number(
         30.0, 1.0, 600.0, "s", "time without an accepted plan after which the action ExecuteTask gives up"
     )
+    uncertain_speed: float = number(
+        0.4, 0.05, 1.0, "", "share of its speed at which a plan is followed that says that it is uncertain"
+    )
+    uncertain_plans: float = number(
+        6.0, 0.0, 1000.0, "", "uncertain plans in a row that are followed before the arm holds and asks the operator"
+    )
+    uncertain_seconds: float = number(
+        15.0, 0.0, 600.0, "s", "time after the first of them until which they are followed"
+    )
     control_rate: float = number(round(1 / CONTROL_PERIOD, 9), 5.0, 100.0, "Hz", "commands per second")
     command_rate: float = number(200.0, 100.0, 1000.0, "Hz", "positions per second of the backend forward_position")
     window: float = number(0.2, 0.1, 0.5, "s", "motion sent ahead; its braking tail comes on top")

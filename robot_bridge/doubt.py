@@ -13,7 +13,7 @@ no uncertain plan is followed; the planner is still asked, so that whatever a pe
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
@@ -30,16 +30,16 @@ class Stance(str, Enum):
     ASKING = "asking"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Weighed:
     """What is to be done with one plan.
 
     Attributes:
-        plan: As it may be followed; None where the arm has to hold instead.
-        detail: Why it was slowed down or may not be followed, for people; empty for a confident plan.
+        speed: Share of its speed at which it may be followed; 0 where the arm has to hold instead.
+        detail: Why it is slowed down or may not be followed, for people; empty for a confident plan.
     """
 
-    plan: Plan | None
+    speed: float
     detail: str = ""
 
 
@@ -50,7 +50,7 @@ class Doubt:
         stance: After the newest plan.
     """
 
-    def __init__(self, speed: float, plans: int, seconds: float) -> None:
+    def __init__(self, speed: float, plans: float, seconds: float) -> None:
         """Create it, trusting.
 
         Args:
@@ -67,17 +67,16 @@ class Doubt:
         """Another task begins, or a person says: go on."""
         self.stance, self._uncertain = Stance.CONFIDENT, 0
 
-    def weigh(self, now: float, plan: Plan, start: np.ndarray) -> Weighed:
+    def weigh(self, now: float, plan: Plan) -> Weighed:
         """Follow it, follow it slowly, or hold and ask.
 
         Args:
             now: Robot time.
             plan: As it came.
-            start: ``(7,)`` pose that the arm will have one frame before the plan's first.
         """
         if plan.status != "uncertain":
             self.forget()
-            return Weighed(plan)
+            return Weighed(1.0)
         if self._uncertain == 0 or now < self._since:  # the first, or the clock was set back
             self._since = now
         self._uncertain += 1
@@ -85,27 +84,30 @@ class Doubt:
         if self._uncertain > self._plans or waited > self._seconds:
             self.stance = Stance.ASKING
             return Weighed(
-                None,
+                0.0,
                 f"the planner is unsure of every future it imagines: {self._uncertain} plans in {waited:.1f} s. "
                 "Look at the cell (light, cameras, unknown objects), then change it or give another instruction",
             )
         self.stance = Stance.EXPLORING
         return Weighed(
-            slowed(plan, start, self._speed),
+            self._speed,
             f"uncertainty {plan.uncertainty:.2f}: explores at {100 * self._speed:.0f} % of its speed "
-            f"({self._uncertain} of at most {self._plans} plans)",
+            f"({self._uncertain} of at most {self._plans:.0f} plans)",
         )
 
 
-def slowed(plan: Plan, start: np.ndarray, speed: float) -> Plan:
-    """The same path and times, but only as much of the path as a part of the speed reaches; grippers as commanded then.
+def slowed(poses: np.ndarray, start: np.ndarray, speed: float) -> np.ndarray:
+    """As much of a path as a part of its speed reaches in the same time, the fingers as commanded on the way.
 
     Args:
-        plan: Its poses are replaced.
+        poses: ``(H, 7)``, one per frame.
         start: ``(7,)`` pose one frame before the first.
         speed: In (0, 1].
+
+    Returns:
+        ``(H, 7)``.
     """
-    path = np.vstack([start, plan.poses])
+    path = np.vstack([start, poses])
     along = speed * np.arange(1, len(path))
     before = np.minimum(along.astype(int), len(path) - 2)
-    return replace(plan, poses=interpolate_pose(path[before], path[before + 1], along - before))
+    return interpolate_pose(path[before], path[before + 1], along - before)

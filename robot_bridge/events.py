@@ -34,6 +34,7 @@ def plan_fields(plan: Plan, number: int, request_id: int, latency_ms: float) -> 
         "refined": plan.refined,
         "objective": list(plan.objective),
         "uncertainty": plan.uncertainty,
+        "status": plan.status,
         "proposers": plan.proposers,
         "timings": plan.timings,
         "latency_ms": round(latency_ms, 1),
@@ -98,6 +99,7 @@ def _plan_in_words(event: Event) -> str:
         text += f"  {chosen['name']:<12} reward {chosen['reward']:+.3f}"
     text += f"  uncertainty {event['uncertainty']:.2f}  {event['latency_ms']:6.0f} ms"
     text += "  refined" if event["refined"] else ""
+    text += "  UNCERTAIN" if event.get("status") == "uncertain" else ""
     if not event["accepted"]:
         return text + "  NOT FOLLOWED"
     reasons = ", ".join(note["reason"] for note in event.get("notes", []))

@@ -266,6 +266,7 @@ class Executor:
             self._new_instruction = False
             self._tell(event("instruction", now, detail=self._instruction or "none: standing still"))
             self.link.forget_task()
+            self.judge.forget_task()
             self._hold(now, Finding(Reason.NEW_INSTRUCTION, self._instruction))
         if self.state is State.IDLE and self._instruction:
             self.state = State.WAITING
@@ -303,6 +304,8 @@ class Executor:
         refusal = self.judge.judge(now, begin, answer)
         if refusal:
             self._reject(now, refusal)
+            if refusal.reason is Reason.OPERATOR_NEEDED and self.state is State.EXECUTING:
+                self._hold(now, refusal)
             self._asker.pause(now)
             return []
         held, self.state = self.state is State.HOLDING, State.EXECUTING

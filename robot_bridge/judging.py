@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from plan_protocol.messages import Observation, Plan, PlannerSpec
 from robot_bridge.asking import Answer
 from robot_bridge.commanded import CommandedMotion
 from robot_bridge.config import BridgeConfig
+from robot_bridge.doubt import Doubt, slowed
 from robot_bridge.events import Event, event, guarded_fields, plan_fields, refused_fields
 from robot_bridge.guard.plan import Expected, PlanGuard, Proposal
 from robot_bridge.guard.reasons import Finding, Reason
@@ -42,10 +44,15 @@ class Judge:
         self.followed_stamp: float | None = None
         self._config, self._motion, self._tell, self._keep_plan = config, motion, tell, keep_plan
         self._guard: PlanGuard | None = None
+        self._doubt = Doubt(config.uncertain_speed, config.uncertain_plans, config.uncertain_seconds)
 
     def meet(self, spec: PlannerSpec) -> None:
         """A planner was found, and said what it promises."""
         self._guard = PlanGuard(self._config, spec)
+
+    def forget_task(self) -> None:
+        """Another task begins: the planner is trusted anew."""
+        self._doubt.forget()
 
     def judge(self, now: float, begin: float, answer: Answer) -> Finding | None:
         """Follow the plan from ``begin`` on; returns why not, or None where it is followed.
@@ -72,9 +79,15 @@ class Judge:
     def _guarded(self, now: float, expected: Expected, plan: Plan) -> tuple[Proposal, tuple[Finding, ...]] | Finding:
         if self._guard is None:
             return Finding(Reason.PLAN_MISMATCHED, "came before the planner said what it promises")
+        weighed = self._doubt.weigh(now, plan)
+        if not weighed.speed:
+            return Finding(Reason.OPERATOR_NEEDED, weighed.detail)
         proposal = self._guard.check(Proposal.of(plan, expected, now, self._motion.pose))
         if isinstance(proposal, Finding):
             return proposal
+        if weighed.detail:
+            poses = slowed(proposal.poses, self._motion.pose(proposal.start), weighed.speed)
+            proposal = replace(proposal, poses=poses).noted(Finding(Reason.PLAN_UNCERTAIN, weighed.detail))
         path = self._motion.accept(proposal)
         if isinstance(path, Finding):
             return path

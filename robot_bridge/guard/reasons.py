@@ -38,6 +38,7 @@ class Reason(str, Enum):
     PLAN_MISMATCHED = "plan_mismatched", "the plan answers another request, or has another shape or times"
     PLAN_NON_FINITE = "plan_non_finite", "the plan holds NaN, infinity or absurd numbers"
     PLAN_LATE = "plan_late", "the plan begins in the past and the arm has moved on since"
+    PLAN_UNCERTAIN = "plan_uncertain", "the planner is unsure of every future it imagines; it explores, slowed down"
     FIRST_WAYPOINT_FAR = "first_waypoint_far", "the plan does not begin where the arm is commanded to be"
     WORKSPACE = "workspace", "a waypoint is outside the workspace box"
     LINEAR_STEP = "linear_step", "the flange would move too fast between two waypoints"
@@ -68,6 +69,10 @@ class Reason(str, Enum):
 
     NO_PLAN = "no_plan", "the chunk is done and no plan is on its way"
     AWAITING_PLAN = "awaiting_plan", "the chunk is done, the next one is being made"
+    OPERATOR_NEEDED = (
+        "operator_needed",
+        "the planner has been unsure for too long: look at the cell or change the task",
+    )
     SERVER_LOST = "server_lost", "the connection to the planner is lost"
     SERVER_ERROR = "server_error", "the planner answered with an error"
     SPEC_MISMATCH = "spec_mismatch", "the planner's promises do not fit this robot"
