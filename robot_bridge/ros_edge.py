@@ -117,7 +117,7 @@ class Spinner:
         self.node.destroy_node()
 
     def _spin(self) -> None:
-        while not self._ended:
+        while not self._ended and self.node.context.ok():
             try:
                 self._executor.spin()
                 return
