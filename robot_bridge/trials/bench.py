@@ -18,7 +18,7 @@ from robot_bridge.doctor.robot import controller, joints
 from robot_bridge.errors import BridgeError
 from robot_bridge.listening.look import Look
 from robot_bridge.trials.preflight import Check
-from robot_bridge.trials.reference import ALIKE, Reference
+from robot_bridge.trials.reference import ALIKE, Likeness, Reference
 from robot_model.conventions import DROID_RESET_JOINTS
 from robot_model.franka import franka
 from robot_model.ros_names import CAMERAS
@@ -49,7 +49,7 @@ class Bench:
         self._config, self._folder, self._listen = config, folder, listen
         self._reference = Reference(folder / "references" / task)
         self._look: Look | None = None
-        self._similar: dict[str, float] = {}
+        self._similar: dict[str, Likeness] = {}
         self.confirmed = False
 
     @property
@@ -156,11 +156,11 @@ class Bench:
         if not self._reference.load():
             return [Check("reset", True, "no reference picture yet: r takes these")]
         self._similar = self._reference.compare(self._pictures(), self._folder / "preflight" / "reset.png")
-        told = ", ".join(f"{role} {value:.2f}" for role, value in self._similar.items())
+        told = ", ".join(f"{role} {like.overall:.2f} ({like.worst:.2f})" for role, like in self._similar.items())
         if not self._similar:
             return [Check("reset", True, "no picture to compare with the reference")]
-        off = "; LOOK AT THE OVERLAY" if min(self._similar.values()) < ALIKE else ""
-        return [Check("reset", True, f"similar to the reference: {told} (1 is equal){off}")]
+        off = "; LOOK AT THE OVERLAY" if min(like.worst for like in self._similar.values()) < ALIKE else ""
+        return [Check("reset", True, f"similarity to the reference, worst place in brackets: {told}{off}")]
 
     def _reset_pose(self, look: Look) -> list[Check]:
         heard, names = look.heard.get(self._config.joint_topic), franka(self._config.robot).joint_names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -12,9 +13,26 @@ from robot_bridge.contact_sheet import contact_sheet, write_sheet
 
 WIDTH = 480
 """Pixels to which pictures are brought before they are kept or compared."""
-ALIKE = 0.9
-"""Similarity above which scenes usually look reset; the operator decides."""
+ALIKE = 0.6
+"""Similarity of the worst place above which scenes usually look reset; the operator decides."""
+PLACE = 48
+"""Edge of what counts as a place, pixels."""
 Pictures = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """How alike two pictures are; 1 is equal.
+
+    Attributes:
+        overall: Mean structural similarity.
+        worst: The lowest mean over a place of `PLACE` pixels: one small thing that moved hardly changes the overall one.
+        where: Centre of that place, pixels ``(x, y)``.
+    """
+
+    overall: float
+    worst: float
+    where: tuple[int, int]
 
 
 class Reference:
@@ -37,20 +55,24 @@ class Reference:
         kept = {path.stem: cv2.imread(str(path)) for path in sorted(self.folder.glob("*.png"))}
         return {role: cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB) for role, bgr in kept.items() if bgr is not None}
 
-    def compare(self, pictures: Pictures, sheet: Path) -> dict[str, float]:
-        """Write reference, present and their overlay side by side, and return each camera's `similarity`.
+    def compare(self, pictures: Pictures, sheet: Path) -> dict[str, Likeness]:
+        """Write reference, present and their overlay side by side, the worst place marked; return how alike they are.
 
         Raises:
             BridgeError: The sheet cannot be written.
         """
-        kept, rows, found = self.load(), list[tuple[str, np.ndarray | None]](), dict[str, float]()
+        kept, rows, found = self.load(), list[tuple[str, np.ndarray | None]](), dict[str, Likeness]()
         for role, picture in pictures.items():
             if role not in kept:
                 continue
             then, now = kept[role], cv2.resize(scaled(picture), kept[role].shape[1::-1], interpolation=cv2.INTER_AREA)
-            found[role] = similarity(then, now)
-            rows += [(f"{role}: reference", then), (f"{role}: now, similarity {found[role]:.2f}", now)]
-            rows += [(f"{role}: both, half and half", cv2.addWeighted(then, 0.5, now, 0.5, 0.0))]
+            found[role] = likeness(then, now)
+            both = cv2.addWeighted(then, 0.5, now, 0.5, 0.0)
+            if found[role].worst < ALIKE:
+                (x, y), half = found[role].where, PLACE // 2
+                cv2.rectangle(both, (x - half, y - half), (x + half, y + half), (255, 0, 0), 2)
+            rows += [(f"{role}: reference", then), (f"{role}: now, similarity {found[role].overall:.2f}", now)]
+            rows += [(f"{role}: both; worst place {found[role].worst:.2f}", both)]
         write_sheet(sheet, contact_sheet(rows, columns=3))
         return found
 
@@ -61,8 +83,16 @@ def scaled(picture: np.ndarray) -> np.ndarray:
     return cv2.resize(picture, (WIDTH, max(round(height * WIDTH / width), 1)), interpolation=cv2.INTER_AREA)
 
 
-def similarity(one: np.ndarray, other: np.ndarray) -> float:
-    """Structural similarity (Wang et al. 2004) of two RGB pictures of one shape, in grey, 1 for equal ones.
+def likeness(one: np.ndarray, other: np.ndarray) -> Likeness:
+    """How alike two RGB pictures of one shape are."""
+    every = similarity(one, other)
+    places = cv2.blur(every, (PLACE, PLACE))
+    y, x = np.unravel_index(int(places.argmin()), places.shape)
+    return Likeness(float(every.mean()), float(places.min()), (int(x), int(y)))
+
+
+def similarity(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Structural similarity (Wang et al. 2004) ``(H, W)`` of two RGB pictures ``(H, W, 3)``, in grey, 1 where equal.
 
     Gaussian window of 1.5 pixels, K1 = 0.01, K2 = 0.03, as published.
     """
@@ -76,4 +106,4 @@ def similarity(one: np.ndarray, other: np.ndarray) -> float:
     both = blurred(a * b) - mean_a * mean_b
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
     top = (2 * mean_a * mean_b + c1) * (2 * both + c2)
-    return float((top / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))).mean())
+    return np.asarray(top / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2)))

@@ -19,7 +19,7 @@ from robot_bridge.recorded import IMAGE, JOINT_STATE
 from robot_bridge.trials.bag_runner import RecordingRunner, recorded_topics
 from robot_bridge.trials.bench import Bench
 from robot_bridge.trials.operator import Quit, Session, Task
-from robot_bridge.trials.reference import Reference, similarity
+from robot_bridge.trials.reference import ALIKE, Reference, likeness, similarity
 from robot_bridge.trials.store import TrialStore
 from robot_bridge.trials.trial import Figures, Setup
 from robot_model.conventions import DROID_RESET_JOINTS
@@ -171,7 +171,8 @@ def test_a_scene_is_reset_against_its_reference(tmp_path: Path) -> None:
     session(tmp_path, made, console, viewed).round()
     told = [line for line in console.said if line.startswith("  ok   reset")]
     assert "no reference picture yet" in told[0]
-    assert "left 1.00" in told[1]
+    assert "left 1.00 (1.00)" in told[1]
+    assert "LOOK" not in told[1]
     moved = [line for line in told if "LOOK AT THE OVERLAY" in line]
     assert moved, "the square stands elsewhere"
     assert tmp_path / "preflight/reset.png" in viewed
@@ -194,11 +195,20 @@ def test_the_overlay_is_half_and_half(tmp_path: Path) -> None:
 def test_similarity_has_its_textbook_values() -> None:
     rng = np.random.default_rng(0)
     picture = rng.integers(0, 255, (60, 80, 3), np.uint8)
-    assert similarity(picture, picture) == pytest.approx(1.0)
+    assert similarity(picture, picture).mean() == pytest.approx(1.0)
     flat, other = np.full_like(picture, 100), np.full_like(picture, 150)
     c1 = (0.01 * 255) ** 2
-    assert similarity(flat, other) == pytest.approx((2 * 100 * 150 + c1) / (100**2 + 150**2 + c1), abs=1e-6)
-    assert similarity(picture, rng.integers(0, 255, picture.shape, np.uint8)) < 0.2
+    assert similarity(flat, other).mean() == pytest.approx((2 * 100 * 150 + c1) / (100**2 + 150**2 + c1), abs=1e-6)
+    assert similarity(picture, rng.integers(0, 255, picture.shape, np.uint8)).mean() < 0.2
+
+
+def test_the_worst_place_is_where_something_moved() -> None:
+    before, after = np.full((2, 270, 480, 3), 90, np.uint8)
+    after[200:230, 100:130] = 220
+    found = likeness(before, after)
+    assert found.overall > 0.95, "one small thing in a large picture"
+    assert found.worst < ALIKE
+    assert found.where == pytest.approx((115, 215), abs=24)
 
 
 def test_no_reference_is_taken_of_a_dark_camera(tmp_path: Path) -> None:
