@@ -132,8 +132,8 @@ def measure_probes(
         "scales": list(PROBE_SCALES),
         "judges": results,
         "note": (
-            f"Events: the error of a latent element is at most eps times the error scale of {scale:g}, for videos made in "
-            "one step. Latent space, as in training; ten confidence bins, all events of a recording pooled. A "
+            f"Events: the error of a latent element is at most eps times the error scale of {scale:g}, for videos made "
+            "in one step. Latent space, as in training; ten confidence bins, all events of a recording pooled. A "
             "fixed-scale probe knows its own eps only."
         ),
     }

@@ -15,6 +15,7 @@ from models.evaluation.footage import Footage
 from models.evaluation.judged import Judged
 from models.evaluation.probes import HEAD, BinsAsJudge, contenders, measure_probes, probe_pictures
 from models.evaluation.probes_table import probes, reliability, reliability_by_eps, verdicts
+from models.uncertainty import uq_cli
 from models.uncertainty.c3 import Featured, FeaturedVideoModel, Probe, ProbeConfig, make_probe
 from models.uncertainty.c3.files import (
     Trained,
@@ -153,3 +154,38 @@ def test_probes_of_a_run_are_found_by_name(bundle, tmp_path):
     assert torch.equal(found.probe.state_dict()["position"], probe.state_dict()["position"])
     assert found.denoiser is not None
     assert list(found.denoiser) == ["x"]
+
+
+def test_commands_choose_and_compare_probes(bundle, bundle_path, dataset, tmp_path, capsys):
+    folder, run, out = shutil.copytree(bundle_path, tmp_path / "bundle"), tmp_path / "run", tmp_path / "out"
+    run.mkdir()
+    for variant, stage in (("continuous", "probe-continuous-bce"), ("fixed", "probe-fixed-0.1-bce")):
+        probe = a_probe(bundle, variant)
+        save_file({f"probe.{name}": value for name, value in probe.state_dict().items()}, run / f"{stage}.safetensors")
+        (run / f"{stage}.json").write_text(json.dumps({"notes": {"probe": dataclasses.asdict(probe.config)}}))
+    choose = ["probe", "--bundle", str(folder)]
+    assert uq_cli.main(choose) == 1
+    assert "--run DIR --stage NAME" in capsys.readouterr().err
+    assert uq_cli.main([*choose, "--run", str(run), "--stage", "probe-continuous-bce", "--eps", "0.3"]) == 0
+    assert "continuous probe at eps 0.3" in capsys.readouterr().out
+    assert uq_cli.main([*choose, "--eps", "0.7"]) == 0
+    assert installed_probe(folder).config.eps == 0.7
+    assert uq_cli.main([*choose, "--eps", "7"]) == 1
+    assert uq_cli.main([*choose, "--run", str(run), "--stage", "probe-fixed-0.1-bce", "--eps", "0.3"]) == 1
+    assert "keeps the eps" in capsys.readouterr().err
+    assert uq_cli.main([*choose, "--remove"]) == 0
+    assert installed_probe(folder) is None
+
+    compare = ["probes", "--run", str(run), "--bundle", str(folder), "--data", str(dataset), "--out", str(out)]
+    assert uq_cli.main([*compare, "--ood", str(dataset)]) == 1
+    assert "KIND=DIR" in capsys.readouterr().err
+    assert uq_cli.main([*compare, "--ood", f"light={dataset}", "--clips", "3", "--threads", "1"]) == 0
+    assert "| probe-continuous-bce | light |" in capsys.readouterr().out
+    written = {path.name for path in out.iterdir()}
+    assert {
+        "probes.json",
+        "probes.md",
+        "imagined.png",
+        "30-bin-head.png",
+        "probe-fixed-0.1-bce-reliability.svg",
+    } <= written

@@ -1,0 +1,77 @@
+"""`vidplan uq probes`: every probe of a training run beside the 30-bin head."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from models.bundle import Bundle, load_bundle
+from models.errors import ModelsError
+from models.evaluation.footage import Footage
+from models.evaluation.judged import Judged, imagine_clips
+from models.evaluation.options import Options
+from models.evaluation.probes import measure_probes, probe_pictures
+from models.evaluation.probes_table import probes, reliability, verdicts
+from models.evaluation.tables import Table
+from models.evaluation.targets import in_words
+from models.uncertainty.c3.files import trained_probes
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure and write; returns the exit code.
+
+    Raises:
+        ModelsError: There is no probe, bundle or recording.
+    """
+    torch.set_num_threads(options.threads)
+    bundle, trained = load_bundle(options.bundle or options.run / "bundle"), trained_probes(options.run)
+    judged = _clips(bundle, options.data, options.clips)
+    unfamiliar = {kind: _clips(bundle, root, options.clips) for kind, root in map(_pair, options.ood)}
+    part = measure_probes(bundle, trained, judged, unfamiliar, _say)
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "probes.json").write_text(json.dumps(part, indent=1) + "\n")
+    for name in part["judges"]:
+        (options.out / f"{_file(name)}-reliability.svg").write_text(reliability(part, name))
+    for name, picture in probe_pictures(bundle, trained, judged).items():
+        cv2.imwrite(str(options.out / f"{_file(name)}.png"), np.ascontiguousarray(picture[..., ::-1]))
+    rows = [["", "measured", "target", ""]]
+    rows += [[v.what, v.measured, v.target, in_words(v.met)] for v in verdicts(part)]
+    text = _markdown(probes(part)) + "\n" + _markdown(Table("Targets", "", rows))
+    (options.out / "probes.md").write_text(text)
+    print(f"{text}\n{options.out / 'probes.json'}")
+    return 0
+
+
+def _clips(bundle: Bundle, root: Path, count: int) -> Judged:
+    footage = Footage(bundle, root, "val")
+    return imagine_clips(
+        bundle, footage, footage.spread(count), Options(quick=True, clips=count), _say, f"imagining: {root}"
+    )
+
+
+def _pair(text: str) -> tuple[str, Path]:
+    kind, equals, folder = text.partition("=")
+    if not equals or not kind:
+        raise ModelsError(f"--ood {text}: need KIND=DIR, e.g. --ood light=data/evaluation/full/light")
+    return kind, Path(folder)
+
+
+def _markdown(table: Table) -> str:
+    head, *rows = table.rows
+    lines = ["| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *rows)]
+    return "\n".join([f"### {table.title}", "", *([table.text, ""] if table.text else []), *lines, ""])
+
+
+def _file(name: str) -> str:
+    return name.replace(" ", "-")
+
+
+def _say(what: str, share: float) -> None:
+    if share == 0:
+        print(what, file=sys.stderr, flush=True)
