@@ -47,6 +47,9 @@ def camera(look: Look, role: str, topic: str) -> Check:
         return Check(name, MISSING, f"{topic} is a {heard.type}, no picture", "take an Image or CompressedImage topic")
     height, width = picture.shape[:2]
     found = f"{heard.rate:.0f} Hz, {width}x{height}, {topic}"
+    if heard.count < 2:
+        text = f"only one picture in {look.seconds:.1f} s, {width}x{height}, {topic}"
+        return Check(name, MISSING, text, "set the driver to 15 Hz or more, or listen longer: --seconds")
     if heard.rate < 0.9 / VIDEO_PERIOD:
         return Check(
             name, MISSING, found, f"the planner looks {1 / VIDEO_PERIOD:.0f} times per second: set 15 Hz or more"

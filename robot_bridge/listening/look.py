@@ -12,8 +12,8 @@ from robot_bridge.errors import ImageError
 from robot_bridge.images import compressed_to_rgb, image_to_rgb
 from robot_bridge.recorded import COMPRESSED, IMAGE, Recorded, decode
 
-QUIET = ("/rosout", "/parameter_events")
-"""Topics that every node brings."""
+QUIET = ("/rosout", "/parameter_events", "/clock")
+"""Topics that every node brings; on simulated time it listens to a clock."""
 
 
 @dataclass

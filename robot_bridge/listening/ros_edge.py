@@ -28,6 +28,7 @@ MEETING = (0.7, 2.5)
 
 Discovery takes up to 0.27 s on an idle machine.
 """
+SLOW_CLOCK = 6.0
 OPERATOR = "/vidplan/operator"
 """std_msgs/String, in recordings of `vidplan trial` only: what the operator did, as JSON."""
 
@@ -84,6 +85,13 @@ class _Listener:
         """The robot's clock, ns."""
         return int(self.node.get_clock().now().nanoseconds)
 
+    def wait(self, seconds: float) -> None:
+        """Let time go by on the robot's clock."""
+        begin, deadline = 0, time.monotonic() + SLOW_CLOCK * seconds
+        while (not begin or self.now() - begin < seconds * 1e9) and time.monotonic() < deadline:
+            begin = begin or self.now()  # a simulated clock stands at zero until it is heard
+            time.sleep(0.05)
+
     def close(self) -> None:
         self._executor.shutdown(timeout_sec=1.0)
         self._thread.join(timeout=2.0)
@@ -100,7 +108,7 @@ def listen(wanted: Collection[str], seconds: float, sim_time: bool = False, pict
 
     Args:
         wanted: Topics to listen to; those that are not there are left out of `Look.heard`.
-        seconds: How long.
+        seconds: How long on the robot's clock; a simulation that is slower gets up to `SLOW_CLOCK` times as long.
         sim_time: Whether the robot's clock is ``/clock``.
         pictures_of_all: Also take every other topic that carries pictures.
     """
@@ -118,7 +126,7 @@ def listen(wanted: Collection[str], seconds: float, sim_time: bool = False, pict
             if topic in topics:
                 heard[topic] = Heard(topics[topic])
                 listener.take(topic, topics[topic], keep)
-        time.sleep(seconds)
+        listener.wait(seconds)
     finally:
         listener.close()
     for each in heard.values():

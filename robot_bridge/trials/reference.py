@@ -26,7 +26,7 @@ class Likeness:
 
     Attributes:
         overall: Mean structural similarity.
-        worst: The lowest mean over a place of `PLACE` pixels: one small thing that moved hardly changes the overall one.
+        worst: The lowest mean over a place of `PLACE` pixels: a small thing that moved hardly changes the overall one.
         where: Centre of that place, pixels ``(x, y)``.
     """
 
