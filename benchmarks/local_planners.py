@@ -4,8 +4,8 @@
 
 In each state of the simulator the global planner chooses once; every local planner then refines that same winner, for
 as long as gradient ascent with the configured iterations took (or ``--seconds``), and the simulator carries out the
-winner and all refinements from the same physics state. Time is this process's CPU time: with one thread that is what the
-clock on the wall would say on an idle machine, and other work does not disturb it. Rows of the table:
+winner and all refinements from the same physics state. Time is this process's CPU time: with one thread that is what
+the clock on the wall would say on an idle machine, and other work does not disturb it. Rows of the table:
 
 * ``J``: mean gain of the objective that was climbed, and ``J'``: the same imagined from noise that no planner saw.
 * ``true``: mean gain of the true semantic reward (true masks, measured poses); ``higher`` and ``lower``: share of the
@@ -114,8 +114,8 @@ def questions(config: PlannerConfig, refined: Refinement) -> dict[str, LocalPlan
     turn = config.regrip_turn or 0.2
     done = Done(refined)
     return {
-        "+fingers": FingersAndTurns(done, 0.0, margin, draws),
-        "+fingers+turn": FingersAndTurns(done, turn, margin, draws),
+        "+fingers": FingersAndTurns(done, 0.0, margin, draws, config.regrip_reach),
+        "+fingers+turn": FingersAndTurns(done, turn, margin, draws, config.regrip_reach),
     }
 
 

@@ -46,6 +46,7 @@ class PlannerConfig:
         temperature: Of MPPI's weights, in standard deviations of J.
         regrip_draws: Noises that must agree before other fingers or a turn replace the refined chunk; 0 never asks.
         regrip_margin: What they must gain of J in each.
+        regrip_reach: Image widths between tool and object within which the fingers may toggle then.
         regrip_turn: Yaw offered at the end of the chunk, rad, both ways; 0 offers none.
     """
 
@@ -79,6 +80,7 @@ class PlannerConfig:
     temperature: float = 0.5
     regrip_draws: int = 0
     regrip_margin: float = 0.1
+    regrip_reach: float = 0.04
     regrip_turn: float = 0.0
 
     def without_uncertainty(self) -> PlannerConfig:

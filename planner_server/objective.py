@@ -13,7 +13,7 @@ from planner_server.centring import centres_of
 from planner_server.config import PlannerConfig
 from planner_server.imagination import shared_noise
 from planner_server.judgement import Judgement
-from planner_server.scoring import score
+from planner_server.scoring import Scores, score
 from planner_server.weighting import confidence_weight
 
 NEXT_SEED = 7919
@@ -40,22 +40,32 @@ class LocalObjective:
             noise = shared_noise(scene.history, chunks.shape[1], self._seed + NEXT_SEED * draw)
             scene = replace(scene, noise=noise)
         o = scene.imagine(bundle.world_model, chunks, config.flow_steps)
-        with torch.no_grad():
-            h = bundle.uncertainty(o).h
+        h = self._uncertainty(o)
         target = bundle.semantic.relevance(o.latents, self._judged.task.target)
         J = confidence_weight(h.mean((2, 3, 4)), config.doubt, config.weighting) * bundle.value.expected(
             bundle.value(o, target)
         )
         if config.approach:
-            J = J + config.approach * self._semantic(chunks, o, h, target)
+            J = J + config.approach * self._scores(chunks, o, h, target).frame_reward
         return J.sum(1)
 
-    def _semantic(self, chunks: Tensor, o: Imagined, h: Tensor, target: Tensor) -> Tensor:
-        """The semantic reward ``(B, H)`` of every frame."""
+    @torch.no_grad()
+    def off_centre(self, chunk: Tensor) -> Tensor:
+        """Image widths ``(H,)`` between the commanded tool and what is looked for, see `Objective.off_centre`."""
+        o = self._judged.scene.imagine(self._bundle.world_model, chunk[None], self._config.flow_steps)
+        target = self._bundle.semantic.relevance(o.latents, self._judged.task.target)
+        return self._scores(chunk[None], o, self._uncertainty(o), target).frame_distance[0]
+
+    @torch.no_grad()
+    def _uncertainty(self, o: Imagined) -> Tensor:
+        return self._bundle.uncertainty(o).h
+
+    def _scores(self, chunks: Tensor, o: Imagined, h: Tensor, target: Tensor) -> Scores:
+        """The semantic reward, in parts, in the views that the global planner looked at."""
         judged, spec, config = self._judged, self._bundle.config, self._config
         with torch.no_grad():
             looked_for = self._bundle.semantic.relevance(o.latents, judged.phrase) if judged.carrying else target
         c = centres_of(spec.cameras, spec.image_size, chunks, config.carry_height if judged.carrying else 0.0)
         views = judged.scores.views
         still = chunks.new_zeros(len(chunks))
-        return score(looked_for.detach(), h, c, (views > 0).to(views), views, still, config).frame_reward
+        return score(looked_for.detach(), h, c, (views > 0).to(views), views, still, config)

@@ -38,6 +38,7 @@ class Scores:
         weight: w(h) applied at that frame, mean over the views in use.
         uncertainty: Mean h over the whole imagined video.
         frame_reward: ``(B, H)`` weighted reward of every frame.
+        frame_distance: ``(B, H)`` d(c, c_r) of every frame; infinite where no view is in use.
         views: ``(V,)`` weights of the views, zero for those left out.
         exploration: What there is to learn from each candidate: its bonus when nothing can be trusted.
     """
@@ -49,6 +50,7 @@ class Scores:
     weight: Tensor
     uncertainty: Tensor
     frame_reward: Tensor
+    frame_distance: Tensor
     views: Tensor
     exploration: Tensor
 
@@ -107,6 +109,7 @@ def score(
         weight=at_best(w),
         uncertainty=h.mean((1, 2, 3, 4)),
         frame_reward=frame_reward,
+        frame_distance=mean_over(d, views) if views.any() else torch.full_like(frame_reward, torch.inf),
         views=views,
         exploration=exploration,
     )

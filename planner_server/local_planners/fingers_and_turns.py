@@ -3,7 +3,8 @@
 To a model that saw fingers open or closed only, a gripper at 0.4 means nothing, and a gradient along yaw leads where
 no recording went. So whole alternatives are proposed, close to the chunk at hand: the fingers toggle at another frame
 or not at all, the hand turns a little about the vertical. One replaces the chunk only if it gains a margin of J in
-every one of several imaginations from different noise.
+every one of several imaginations from different noise. And fingers toggle only where the tool is at what is looked for:
+E[V] alone likes to close and to let go too early.
 """
 
 from __future__ import annotations
@@ -25,17 +26,21 @@ class FingersAndTurns:
         turn: Yaw at the end of a turned alternative, rad; 0 offers none.
         margin: What an alternative must gain of J.
         draws: Number of noises that must agree.
+        reach: Image widths between tool and object within which the fingers may toggle.
     """
 
     positions: LocalPlanner
     turn: float
     margin: float
     draws: int
+    reach: float
 
     def refine(self, problem: Problem, budget: Budget) -> Refinement:
         """Refine the path, then ask about fingers and yaw."""
         path = self.positions.refine(problem, budget)
-        others = problem.feasible(self.alternatives(path.chunk, problem.start))
+        others = self.alternatives(path.chunk, problem)
+        if not len(others):
+            return path
         with torch.no_grad():
             values = problem.objective(others)
             rival, value = others[values.argmax()], float(values.max())
@@ -43,21 +48,21 @@ class FingersAndTurns:
                 return path
         return Refinement(rival, path.before, value)
 
-    def alternatives(self, chunk: Tensor, start: Tensor) -> Tensor:
-        """Chunks ``(B, H, 7)`` like this one with other fingers, or turned."""
-        held = start[6].round()
-        toggled = 1 - held
-        frames = torch.arange(len(chunk) + 1, device=chunk.device)
-        fingers = torch.where(frames[:-1] >= frames[:, None], toggled, held)  # toggled from each frame on, or never
+    def alternatives(self, chunk: Tensor, problem: Problem) -> Tensor:
+        """Feasible chunks ``(B, H, 7)`` like this one with other fingers, or turned; perhaps none."""
+        held, frames = problem.start[6].round(), torch.arange(len(chunk), device=chunk.device)
+        first = frames[problem.objective.off_centre(chunk) <= self.reach]
+        fingers = torch.where(frames >= first[:, None], 1 - held, held)  # toggled from one of these frames on
+        fingers = torch.cat([fingers, held.expand(1, len(chunk))])  # or never
+        fingers = fingers[(fingers != chunk[:, 6].round()).any(1)]
         regripped = chunk.expand(len(fingers), -1, -1).clone()
         regripped[..., 6] = fingers
-        regripped = regripped[(fingers.round() != chunk[:, 6].round()).any(1)]
         if not self.turn:
-            return regripped
+            return problem.feasible(regripped)
         yaw = torch.zeros_like(chunk).expand(2, -1, -1).clone()
-        growth = frames[1:].to(chunk) / len(chunk)
-        yaw[0, :, 5], yaw[1, :, 5] = self.turn * growth, -self.turn * growth
-        return torch.cat([regripped, displace(chunk.expand(2, -1, -1), yaw)])
+        growth = self.turn * (frames + 1).to(chunk) / len(chunk)
+        yaw[0, :, 5], yaw[1, :, 5] = growth, -growth
+        return problem.feasible(torch.cat([regripped, displace(chunk.expand(2, -1, -1), yaw)]))
 
     def _always_better(self, problem: Problem, chunk: Tensor, rival: Tensor) -> bool:
         pair = torch.stack([chunk, rival])

@@ -30,6 +30,14 @@ class Objective(Protocol):
         """
         ...
 
+    def off_centre(self, chunk: Tensor) -> Tensor:
+        """How far the commanded tool is from what is looked for at each frame of a chunk ``(H, 7)``.
+
+        Returns:
+            ``(H,)`` image widths, mean over the views that count; infinite where none does.
+        """
+        ...
+
 
 @dataclass(frozen=True)
 class Problem:

@@ -25,13 +25,27 @@ CHUNK = torch.tensor(np.tile(START, (H, 1)))
 GOAL = torch.tensor(START[:3]) + torch.tensor([0.02, 0.03, -0.02])
 
 
+class Known:
+    """An objective whose optimum is known."""
+
+    def __init__(self, of_all: object, off_centre: Tensor | None = None) -> None:
+        self._of_all = of_all
+        self._off_centre = torch.zeros(H) if off_centre is None else off_centre
+
+    def __call__(self, chunks: Tensor, draw: int = 0) -> Tensor:
+        return self._of_all(chunks, draw)  # type: ignore[operator]
+
+    def off_centre(self, chunk: Tensor) -> Tensor:
+        return self._off_centre
+
+
 def problem(of_one: object, chunk: Tensor = CHUNK, seed: int = 0) -> Problem:
     """Improve a function of one chunk, whatever the noise."""
 
-    def objective(chunks: Tensor, draw: int = 0) -> Tensor:
+    def of_all(chunks: Tensor, draw: int = 0) -> Tensor:
         return torch.stack([of_one(chunk) for chunk in chunks])  # type: ignore[operator]
 
-    return Problem(chunk, torch.tensor(START), objective, LIMITS, seed)
+    return Problem(chunk, torch.tensor(START), Known(of_all), LIMITS, seed)
 
 
 def climb(of_one: object, chunk: Tensor = CHUNK, config: PlannerConfig = CONFIG) -> Refinement:
@@ -161,18 +175,27 @@ def grip(at: int) -> Tensor:
     return chunk
 
 
-def ask(objective: object, chunk: Tensor = CHUNK, **changes: float) -> Refinement:
-    settings = {"turn": 0.2, "margin": 0.05, "draws": 3} | changes
+def ask(of_all: object, chunk: Tensor = CHUNK, off_centre: Tensor | None = None, **changes: float) -> Refinement:
+    settings = {"turn": 0.2, "margin": 0.05, "draws": 3, "reach": 0.04} | changes
     start = torch.tensor(START)
     asked = FingersAndTurns(Unrefined(), **settings)  # type: ignore[arg-type]
     quick = replace(LIMITS, max_gripper_speed=5.0)
-    return asked.refine(Problem(chunk, start, objective, quick), Budget(0))  # type: ignore[arg-type]
+    return asked.refine(Problem(chunk, start, Known(of_all, off_centre), quick), Budget(0))
 
 
 def test_the_fingers_close_at_the_best_frame() -> None:
     result = ask(lambda chunks, draw=0: 1 - (chunks[..., 6] - grip(3)[:, 6]).abs().mean(-1), grip(1))
     assert torch.equal(result.chunk[:, 6], grip(3)[:, 6])
     assert result.after > result.before
+
+
+def test_the_fingers_close_no_earlier_than_the_tool_is_there() -> None:
+    def eager(chunks: Tensor, draw: int = 0) -> Tensor:
+        return 1 + chunks[..., 6].mean(-1)
+
+    arriving = torch.tensor([0.3, 0.2, 0.1, 0.03, 0.02])
+    assert torch.equal(ask(eager, off_centre=arriving).chunk[:, 6], grip(3)[:, 6])
+    assert not ask(eager, off_centre=torch.full((H,), torch.inf)).refined
 
 
 def test_the_hand_turns_where_that_pays() -> None:
