@@ -17,24 +17,20 @@ from robot_bridge.commanded import Command, CommandedMotion
 from robot_bridge.commanding import Commander
 from robot_bridge.config import BridgeConfig
 from robot_bridge.events import Event, event
-from robot_bridge.guard.command import Tracking
-from robot_bridge.guard.observation import JointAge
+from robot_bridge.following import Following
 from robot_bridge.guard.rearm import RearmCheck
 from robot_bridge.guard.reasons import Finding, Reason
-from robot_bridge.guard.stop import LatchedStop
 from robot_bridge.judging import Judge
 from robot_bridge.planner_link import LinkEvent
 from robot_bridge.states import RESTING, State
 from robot_bridge.synchroniser import JointSample
+from robot_bridge.wishes import Wishes
 
 CLOCK_SET_BACK = 0.5
 """Seconds by which the robot's clock must jump back to count as set back."""
 
-SETTLED = 0.4
-"""Seconds at rest after which the measured arm should be where it was commanded."""
 
-
-class Executor:
+class Executor(Wishes):
     """Follows plans with a real arm, or in a dry run shadows an arm that others move.
 
     In a dry run nothing is executed, so nothing is committed: each plan starts from the measured arm at its
@@ -67,12 +63,11 @@ class Executor:
             keep_plan: Takes every plan with its number and the observation it rests on.
             active: Motion is allowed from the start; otherwise from `activate` on.
         """
+        super().__init__(config.instruction, active)
         self.config = config
         self.link = link
         self.senser = senser
         self.motion = CommandedMotion(config)
-        self.stop_latch = LatchedStop()
-        self.active = active
         self.state = State.IDLE if active else State.INACTIVE
         self.judge = Judge(config, self.motion, tell, keep_plan)
         self.rejected: Counter[str] = Counter()
@@ -80,13 +75,10 @@ class Executor:
         self.hold_reason = Reason.NO_PLAN
         self._tell = tell
         self._asker = Asker(config, link, senser, tell, self._reject)
-        self._joint_age = JointAge(config)
+        self._following = Following(config, self.motion)
         self._commander = Commander(config, self.motion)
         self._rearm = RearmCheck(config)
-        self._tracking = Tracking(config, self.motion.path_guard.ik.kinematics.franka)
         self._early: list[LinkEvent] = []
-        self._instruction = config.instruction
-        self._new_instruction = False
         self._last_tick = -np.inf
 
     @property
@@ -119,23 +111,13 @@ class Executor:
         """A stop or a deactivation has taken effect."""
         return self.state in (State.STOPPED, State.INACTIVE)
 
-    @property
-    def instruction(self) -> str:
-        """The task in words."""
-        return self._instruction
-
-    def instruct(self, instruction: str) -> None:
-        """Give a (new) task; an empty one means: stand still. Takes effect at the next tick."""
-        if instruction != self._instruction:
-            self._instruction, self._new_instruction = instruction, True
-
     def begin_task(self, instruction: str, seed: int) -> None:
         """Give a task whose random draws begin with ``seed``, so that it can be repeated."""
         self._asker.drop()
         self._asker = Asker(replace(self._asker.config, seed=seed), self.link, self.senser, self._tell, self._reject)
         if self.link.spec is not None:
             self._asker.meet(self.link.spec)
-        self._instruction, self._new_instruction = instruction, True
+        self.instruct(instruction, again=True)
 
     def want_frames(self, wanted: bool) -> None:
         """Ask for the imagined frames from the next request on, or no longer beyond what the settings say."""
@@ -146,18 +128,6 @@ class Executor:
     def hear(self, news: Iterable[LinkEvent]) -> None:
         """Take news of the planner that came before the first tick."""
         self._early += news
-
-    def activate(self) -> None:
-        """Allow motion. Takes effect at the next tick."""
-        self.active = True
-
-    def deactivate(self) -> None:
-        """Brake and hold until `activate`. Takes effect at the next tick."""
-        self.active = False
-
-    def stop(self, finding: Finding) -> None:
-        """Brake, hold, and stay so until `rearm`. Takes effect at the next tick."""
-        self.stop_latch.trip(finding)
 
     def rearm(self) -> Finding | None:
         """Allow motion again after a stop, or say why not: the arm must be at rest and the senses fresh.
@@ -214,12 +184,10 @@ class Executor:
             self.motion.anchor(now, joints.joints)
             self.motion.gripper = joints.gripper
             self._commander.gripper.start_from(joints.gripper)
-        elif now > self.motion.schedule.end + SETTLED and not self.config.dry_run:
-            off = float(np.abs(joints.joints - self.motion.schedule.joints(now)).max())
-            if off > self.config.anchor_tolerance:
-                self._asker.drop()
-                self.motion.anchor(now, joints.joints)
-                self._tell(event("anchored", now, detail=f"it was {off:.3f} rad from its command"))
+        elif not self.config.dry_run and (off := self._following.astray(now, joints)):
+            self._asker.drop()
+            self.motion.anchor(now, joints.joints)
+            self._tell(event("anchored", now, detail=f"it was {off:.3f} rad from its command"))
 
     def _listen(self, now: float) -> list[Command]:
         commands: list[Command] = []
@@ -262,8 +230,7 @@ class Executor:
         if self.active and self.state is State.INACTIVE:
             self.state = State.IDLE
             self._tell(event("activated", now, detail="motion is allowed"))
-        if self._new_instruction:
-            self._new_instruction = False
+        if self._take_instruction():
             self._tell(event("instruction", now, detail=self._instruction or "none: standing still"))
             self.link.forget_task()
             self.judge.forget_task()
@@ -283,9 +250,7 @@ class Executor:
     def _watch(self, now: float, joints: JointSample) -> None:
         """While the arm moves: is its state fresh, does it follow, is there anything left to follow?"""
         if self.motion.moving(now):
-            senses = self.senser.senses(now)
-            told = self.motion.schedule.joints(joints.stamp)
-            finding = self._joint_age.check(senses) or self._tracking.check(told, joints.joints)
+            finding = self._following.trouble(joints, self.senser.senses(now))
             if finding and self.state is State.EXECUTING:
                 self.rejected[finding.reason.value] += 1
                 self._hold(now, finding)

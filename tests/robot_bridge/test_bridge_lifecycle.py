@@ -72,6 +72,9 @@ def test_every_transition(ros_context, cell):
         assert node.state == "unconfigured"
         cell.wait_for(lambda: health.get("vidplan_bridge: lifecycle") == "unconfigured")
 
+        # A transition that does not exist here gets no answer from rclpy; the node lives on.
+        manager.change.call_async(ChangeState.Request(transition=Transition(id=Transition.TRANSITION_ACTIVATE)))
+
         # Refused, by settings that contradict each other and by a planner that differs: each reason is named.
         assert manager.parameter("condition_slow", 40.0)[0]
         assert not manager.transition(Transition.TRANSITION_CONFIGURE)
