@@ -15,16 +15,12 @@ from pathlib import Path
 import numpy as np
 
 from robot_bridge.bag_check import Problem, Topic, judge, kinds_of
+from robot_bridge.bag_files import BagError, cut, front_to_back, target
 from robot_bridge.bag_mapping import BagMapping
 from robot_bridge.bag_translate import Translator, compressed
-from robot_bridge.errors import BridgeError
-from robot_bridge.mcap_salvage import CutOffError, salvage
+from robot_bridge.mcap_salvage import CutOffError
 from robot_bridge.recorded import COMPRESSED, IMAGE, JOINT_STATE, NEEDED, STRING, Recorded, decode, recorded_robot
 from robot_model import ros_names
-
-
-class BagError(BridgeError):
-    """A bag cannot be read at all, or cannot be written."""
 
 
 class Bag:
@@ -55,7 +51,7 @@ class Bag:
         self.joint_names: set[str] = set()
         self.fingerprint = ""
         self._salvaged: list[Path] | None = None
-        self._opened = _target(path, self.problems)
+        self._opened = target(path, self.problems)
         try:
             self._scan()
         except (MemoryError, KeyboardInterrupt):
@@ -147,7 +143,7 @@ class Bag:
             return
         for file in self._salvaged:
             try:
-                for name, kind, log_time, data in _front_to_back(file):
+                for name, kind, log_time, data in front_to_back(file):
                     if topics is None or name in topics:
                         yield Recorded(name, kind, log_time, data)
             except CutOffError:
@@ -213,11 +209,11 @@ class Bag:
         total = sum(topic.count for topic in self.topics.values())
         if not total:
             raise BagError(f"{path}: nothing readable ({error}). Is this a rosbag2? Try `ros2 bag info {path}`.")
-        cut = ", ".join(sorted({name for file in files if (name := _cut(file))})) or str(error)
+        why = ", ".join(sorted({name for file in files if (name := cut(file))})) or str(error)
         self.problems.append(
             Problem(
                 "truncated",
-                f"{path}: the recording is damaged ({cut}); {total} messages before that are used. "
+                f"{path}: the recording is damaged ({why}); {total} messages before that are used. "
                 "`mcap recover` (or `ros2 bag reindex` of a folder) may bring back more.",
             )
         )
@@ -229,47 +225,3 @@ def nearest(sorted_times: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     if len(sorted_times) == 1:
         return np.zeros(len(wanted), int)
     return after - (wanted - sorted_times[after - 1] <= sorted_times[after] - wanted)
-
-
-def _target(path: Path, problems: list[Problem]) -> Path:
-    """The folder of a bag, or its one storage file where ``metadata.yaml`` is missing."""
-    if not path.exists():
-        raise BagError(f"{path}: no such bag.")
-    if path.is_file():
-        if path.suffix not in (".mcap", ".db3"):
-            hint = " A ROS 1 bag is converted with `rosbags-convert`." if path.suffix == ".bag" else ""
-            raise BagError(f"{path}: not a rosbag2 (a folder with metadata.yaml, or an .mcap or .db3 file).{hint}")
-        return path
-    files = sorted([*path.glob("*.mcap"), *path.glob("*.db3")])
-    if not files:
-        raise BagError(f"{path}: the folder holds no .mcap or .db3 file.")
-    if (path / "metadata.yaml").exists():
-        return path
-    text = f"{path}: metadata.yaml is missing (recording not closed?); `ros2 bag reindex {path}` writes it again."
-    problems.append(Problem("truncated", text))
-    return files[0] if len(files) == 1 else path
-
-
-def _front_to_back(file: Path) -> Iterator[tuple[str, str, int, bytes]]:
-    """Messages of one storage file as far as they can be read; raises `CutOffError` where that ends early."""
-    if file.suffix == ".mcap":
-        yield from salvage(file)
-        return
-    from rosbags.rosbag2 import Reader
-
-    try:
-        with Reader(file) as reader:
-            for connection, log_time, data in reader.messages():
-                yield connection.topic, connection.msgtype, log_time, bytes(data)
-    except Exception as error:  # sqlite's own errors
-        raise CutOffError(str(error)) from error
-
-
-def _cut(file: Path) -> str | None:
-    """Why reading a file from the front ends early, or None."""
-    try:
-        for _ in _front_to_back(file):
-            pass
-    except CutOffError as error:
-        return f"{file.name}: {error}"
-    return None

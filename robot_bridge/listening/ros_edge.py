@@ -86,8 +86,8 @@ class _Listener:
         return int(self.node.get_clock().now().nanoseconds)
 
     def wait(self, seconds: float) -> None:
-        """Let time go by on the robot's clock."""
-        begin, deadline = 0, time.monotonic() + SLOW_CLOCK * seconds
+        """Wait for the robot's clock, then let time go by on it."""
+        begin, deadline = 0, time.monotonic() + max(SLOW_CLOCK * seconds, MEETING[1])
         while (not begin or self.now() - begin < seconds * 1e9) and time.monotonic() < deadline:
             begin = begin or self.now()  # a simulated clock stands at zero until it is heard
             time.sleep(0.05)
@@ -190,13 +190,17 @@ class BagRecorder:
             raise BridgeError(f"cannot record into {path}: {error}") from error
         self._wanted = set(wanted)
         self._listener = _Listener("vidplan_recorder", sim_time)
+        self._listener.wait(0.0)
         self._watcher = threading.Thread(target=self._watch, name="bag-recorder", daemon=True)
         self._watcher.start()
 
     def note(self, what: str, **fields: Any) -> None:
         """Record something that the operator did."""
-        text = String(data=json.dumps({"event": what, "wall": round(time.time(), 3), **fields}))
-        self._write(OPERATOR, "std_msgs/msg/String", _cdr(text))
+        self.say(OPERATOR, json.dumps({"event": what, "wall": round(time.time(), 3), **fields}))
+
+    def say(self, topic: str, text: str) -> None:
+        """Record a text that nobody published, e.g. the instruction."""
+        self._write(topic, "std_msgs/msg/String", _cdr(String(data=text)))
 
     def close(self) -> None:
         """Finish the bag."""

@@ -22,6 +22,9 @@ class Recorder(Protocol):
     def note(self, what: str, **fields: Any) -> None:
         """Record something that the operator did."""
 
+    def say(self, topic: str, text: str) -> None:
+        """Record a text on a topic."""
+
     def close(self) -> None:
         """Finish the bag; without effect on a finished one."""
 
@@ -44,6 +47,7 @@ class RecordingRunner:
         """See `TrialRunner.start`; raises BridgeError where the trial cannot be recorded."""
         self._named = f"{setup.run or folder}/{BAG}"
         self._recorder = self._record(folder / BAG)
+        self._recorder.say(INSTRUCTION, setup.instruction)
         self._recorder.note("start", instruction=setup.instruction, task=setup.task, side=setup.side)
         self._inner.start(setup, folder)
 

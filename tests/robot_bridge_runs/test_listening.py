@@ -78,6 +78,7 @@ def test_a_look_tells_what_is_there(camera: Node) -> None:
 
 def test_a_recording_holds_everything_and_survives_a_crash(camera: Node, tmp_path: Path) -> None:
     recorder = BagRecorder(tmp_path / "bag", ["/front/image", "/robot_description"])
+    recorder.say("/vidplan/instruction", "lift the pea")
     recorder.note("start", trial=3)
     deadline = time.monotonic() + 60
     while recorder.count < 200 and time.monotonic() < deadline:  # more than a chunk of a megabyte
@@ -88,7 +89,8 @@ def test_a_recording_holds_everything_and_survives_a_crash(camera: Node, tmp_pat
     recorder.close()
     bag = Bag(tmp_path / "bag")
     assert sum(topic.count for topic in bag.topics.values()) == recorder.count
-    assert {"/front/image", "/robot_description", OPERATOR} == set(bag.topics)
+    assert {"/front/image", "/robot_description", "/vidplan/instruction", OPERATOR} == set(bag.topics)
+    assert bag.instructions() == ["lift the pea"]
     said = [decode(message) for message in bag.recorded([OPERATOR])]
     assert ['"start"' in said[0].data, '"stop"' in said[1].data] == [True, True]
     crashed = Bag(tmp_path / "crashed")

@@ -90,6 +90,9 @@ class FakeRecorder:
     def note(self, what: str, **fields: Any) -> None:
         self.calls.append(f"note {what}")
 
+    def say(self, topic: str, text: str) -> None:
+        self.calls.append(f"{topic}: {text}")
+
     def close(self) -> None:
         self.calls.append("close")
 
@@ -225,7 +228,8 @@ def test_a_trial_is_recorded_until_the_arm_is_at_rest(tmp_path: Path) -> None:
     assert runner.wait(0.0) is None
     runner.stop()
     runner.abort()
-    assert inner.calls == ["record bag", "note start", "start", "stop", "note stop", "close", "abort"]
+    before = ["record bag", "/vidplan/instruction: do it", "note start"]
+    assert inner.calls == [*before, "start", "stop", "note stop", "close", "abort"]
     assert runner.figures() == Figures(plans=3, bag="runs/s/carrot-0000/bag")
 
 
