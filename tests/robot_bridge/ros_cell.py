@@ -76,7 +76,7 @@ class RosCell:
     def speed(self) -> float:
         return float(np.abs(self.message.state(self.now())[1]).max())
 
-    def wait_for(self, condition, seconds: float = 15.0) -> float:
+    def wait_for(self, condition, seconds: float = 60.0) -> float:
         """Wall seconds until something holds."""
         begin = time.monotonic()
         while not condition():

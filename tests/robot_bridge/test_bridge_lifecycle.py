@@ -41,7 +41,7 @@ class Manager:
         return result.successful, result.reason
 
     def answer(self, future):
-        self.cell.wait_for(future.done, 60.0)
+        self.cell.wait_for(future.done)
         return future.result()
 
 
@@ -157,7 +157,7 @@ def test_autostart_waits_for_the_planner_and_keeps_the_task_it_was_given_meanwhi
         cell.wait_for(lambda: node._operator._early == "wave")
         server = PlanServer(address, SPEC, Sway())
         server.start()
-        cell.wait_for(lambda: cell.speed() > 0.02, 60.0)
+        cell.wait_for(lambda: cell.speed() > 0.02)
         assert node.state == "active"
         assert not cell.heard("transition_refused"), "waiting is no refusal"
     finally:

@@ -39,7 +39,7 @@ class Client:
         self.feedback: list = []
         for kind, topic in ((PlanStatus, topics.PLANS), (TrialEvent, topics.TRIAL_EVENTS)):
             self.look(kind, topic)
-        cell.wait_for(lambda: self.action.server_is_ready() and self.label.service_is_ready(), 60.0)
+        cell.wait_for(lambda: self.action.server_is_ready() and self.label.service_is_ready())
 
     def look(self, kind, topic: str) -> None:
         self.cell.node.create_subscription(kind, topic, self.seen.setdefault(topic, []).append, 10)
@@ -51,7 +51,7 @@ class Client:
         return handle, handle.get_result_async()
 
     def answer(self, future):
-        self.cell.wait_for(future.done, 60.0)
+        self.cell.wait_for(future.done)
         return future.result()
 
 
@@ -71,7 +71,7 @@ def test_a_task_from_its_goal_to_its_numbered_end(ros_context, cell, tmp_path):
     errors = ExecuteTask.Result
     try:
         client = Client(cell)
-        cell.wait_for(lambda: node.state == "active", 60.0)
+        cell.wait_for(lambda: node.state == "active")
         for topic, kind in (
             (topics.PATH, Path),
             (topics.MARKERS, MarkerArray),
@@ -95,7 +95,7 @@ def test_a_task_from_its_goal_to_its_numbered_end(ros_context, cell, tmp_path):
         assert client.answer(client.send(instruction="other")[1]).result.error_code == errors.ERROR_BUSY
         cell.wait_for(lambda: client.feedback and client.feedback[-1].plans >= 2)
         assert client.feedback[-1].reward == 0.5
-        cell.wait_for(lambda: all(client.seen[topic] for topic in client.seen), 60.0)
+        cell.wait_for(lambda: all(client.seen[topic] for topic in client.seen))
         assert client.answer(handle.cancel_goal_async()).goals_canceling
         answer = client.answer(result)
         assert (answer.status, answer.result.error_code) == (GoalStatus.STATUS_CANCELED, errors.ERROR_CANCELLED)
