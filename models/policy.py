@@ -1,8 +1,8 @@
 """A small behaviour-cloned policy: two pictures, joints and words to a chunk of joint velocities and gripper.
 
-On the way it says where the target and the bowl are, seen from the hand; demonstrations in the simulated cell teach it
-that, too, and a hundred of them are then enough. It has the weakness of the paper's nominal policy (Section 4): what it
-never saw demonstrated it does not understand, and words it never heard say nothing to it.
+On the way it looks at the target and the bowl and says where they are, seen from the hand; the labels of simulated
+demonstrations teach it that, too, and a hundred of them are then enough. Its weakness is that of the nominal policy
+(paper, Section 4): what it never saw demonstrated it does not understand, and words it never heard say nothing to it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -26,6 +27,10 @@ from robot_model.conventions import DROID_RESET_JOINTS
 FORMAT = "vidplan policy 2"
 PLACES = 6
 """Target and bowl, x y z each."""
+NAMED = 2
+"""The first two feature maps of a view are for the target and the bowl."""
+SHARPNESS = 3.0
+"""Of the attention to standardised feature maps, in the beginning."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,20 @@ class PolicyConfig:
     text: int = 32
 
 
+class Answer(NamedTuple):
+    """What the network answers.
+
+    Attributes:
+        chunk: ``(B, steps, 8)`` standardised velocities and the logit of a closed gripper.
+        places: ``(B, 6)`` target and bowl, decimetres from the flange along the base frame's axes.
+        gaze: ``(B, V, 2, places)`` share of attention to each place of a view, for the target and the bowl.
+    """
+
+    chunk: Tensor
+    places: Tensor
+    gaze: Tensor
+
+
 class Eye(nn.Module):
     """Where things are in one view: expected places of feature maps that the instruction modulates."""
 
@@ -63,16 +82,20 @@ class Eye(nn.Module):
         )
         self.first = ResidualBlock(config.width, config.width, config.text)
         self.second = ResidualBlock(config.width, config.width, config.text)
-        self.sharpness = nn.Parameter(torch.ones(config.width))
+        self.sharpness = nn.Parameter(torch.full((config.width, 1), SHARPNESS))
         rows, columns = config.image_size[0] // 4, config.image_size[1] // 4
         y, x = torch.meshgrid(torch.linspace(-1, 1, rows), torch.linspace(-1, 1, columns), indexing="ij")
         self.register_buffer("places", torch.stack([x, y], -1).flatten(0, 1), persistent=False)
 
-    def forward(self, pictures: Tensor, words: Tensor) -> Tensor:
-        """Map ``(B, 3, h, w)`` in [-1, 1] and ``(B, text)`` to ``(B, 3 * width)``: x, y and strength per channel."""
+    def forward(self, pictures: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
+        """Map ``(B, 3, h, w)`` in [-1, 1] and ``(B, text)`` to what is seen, and to attention ``(B, width, places)``.
+
+        The first is ``(B, 3 * width)``: x, y and strength per channel.
+        """
         maps = self.second(self.first(self.stem(pictures), words), words).flatten(2)
-        attention = (maps * self.sharpness[:, None]).softmax(-1)
-        return torch.cat([(attention @ self.places).flatten(1), (attention * maps).sum(-1)], dim=1)
+        standard = (maps - maps.mean(-1, keepdim=True)) / (maps.std(-1, keepdim=True) + 1e-3)
+        attention = (standard * self.sharpness).softmax(-1)
+        return torch.cat([(attention @ self.places).flatten(1), (attention * maps).sum(-1)], dim=1), attention
 
 
 class ClonedPolicy(nn.Module):
@@ -93,7 +116,7 @@ class ClonedPolicy(nn.Module):
         self.eyes = nn.ModuleList(Eye(config) for _ in config.views)
         seen = 3 * config.width * len(config.views)
         self.choice = nn.Linear(config.text, seen)
-        self.where = nn.Linear(seen, PLACES)
+        self.where = nn.Sequential(nn.Linear(seen + 8, config.hidden), nn.SiLU(), nn.Linear(config.hidden, PLACES))
         inputs = seen + PLACES + 8 + config.text
         self.chunk = nn.Sequential(
             nn.Linear(inputs, config.hidden),
@@ -105,33 +128,30 @@ class ClonedPolicy(nn.Module):
         self.register_buffer("rest", torch.tensor(DROID_RESET_JOINTS.tolist()), persistent=False)
         self.register_buffer("scale", torch.ones(7))
 
-    def forward(
-        self, pictures: Tensor, joints: Tensor, gripper: Tensor, prompts: Sequence[str]
-    ) -> tuple[Tensor, Tensor]:
-        """Standardised velocities and the logit of a closed gripper; and where target and bowl are.
+    def forward(self, pictures: Tensor, joints: Tensor, gripper: Tensor, prompts: Sequence[str]) -> Answer:
+        """Answer to an observation.
 
         Args:
             pictures: ``(B, V, h, w, 3)`` uint8 RGB.
             joints: ``(B, 7)`` rad.
             gripper: ``(B,)`` 0 open .. 1 closed.
             prompts: One instruction per row.
-
-        Returns:
-            ``(B, steps, 8)``, and ``(B, 6)`` decimetres from the flange along the base frame's axes.
         """
         views = pictures.movedim(-1, 2).float() / 127.5 - 1
         words = self.words(prompts)
-        seen = torch.cat([eye(views[:, index], words) for index, eye in enumerate(self.eyes)], dim=1)
+        looks = [eye(views[:, index], words) for index, eye in enumerate(self.eyes)]
+        seen = torch.cat([features for features, _ in looks], dim=1)
         seen = seen * (1 + self.choice(words))  # which of the things seen is meant
-        places = self.where(seen)
         state = torch.cat([joints - self.rest, gripper[:, None]], dim=1)
+        places = self.where(torch.cat([seen, state], dim=1))
         chunk = self.chunk(torch.cat([seen, places, state, words], dim=1))
-        return chunk.unflatten(1, (self.config.steps, 8)), places
+        gaze = torch.stack([attention[:, :NAMED] for _, attention in looks], dim=1)
+        return Answer(chunk.unflatten(1, (self.config.steps, 8)), places, gaze)
 
     @torch.no_grad()
     def act(self, pictures: Tensor, joints: Tensor, gripper: Tensor, prompts: Sequence[str]) -> Tensor:
         """Chunks ``(B, steps, 8)``: joint velocities [rad/s] at 15 Hz and the probability of a closed gripper."""
-        answer, _ = self(pictures, joints, gripper, prompts)
+        answer = self(pictures, joints, gripper, prompts).chunk
         return torch.cat([answer[..., :7] * self.scale, answer[..., 7:].sigmoid()], dim=-1)
 
 

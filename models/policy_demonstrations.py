@@ -29,6 +29,7 @@ class Demonstrations:
         actions: ``(N, steps, 8)`` commanded joint velocities [rad/s] at 15 Hz from the frame on, and gripper; after an
             episode's end the arm rests.
         places: ``(N, 6)`` metres from the flange to target and bowl, along the base frame's axes.
+        named: ``(N, 2)`` classes of target and bowl in the segmentation.
         prompts: Instruction per frame.
         episodes: How many episodes these are.
     """
@@ -38,6 +39,7 @@ class Demonstrations:
     gripper: np.ndarray
     actions: np.ndarray
     places: np.ndarray
+    named: np.ndarray
     prompts: tuple[str, ...]
     episodes: int
 
@@ -61,8 +63,8 @@ def demonstrations(data: Dataset, steps: int, objects: int, targets: tuple[str, 
             f"{objects} objects; record more (vidplan sim record), or allow more objects (--objects)"
         )
     prompts = tuple(prompt for *_, prompt, count in parts for _ in range(count))
-    rows, joints, gripper, actions, places = (np.concatenate([part[k] for part in parts]) for k in range(5))
-    return Demonstrations(rows, joints, gripper, actions, places, prompts, len(parts))
+    rows, joints, gripper, actions, places, named = (np.concatenate([part[k] for part in parts]) for k in range(6))
+    return Demonstrations(rows, joints, gripper, actions, places, named, prompts, len(parts))
 
 
 def _episode(data: Dataset, cached: Cached, steps: int, objects: int, targets: tuple[str, ...]) -> tuple | None:
@@ -89,9 +91,10 @@ def _episode(data: Dataset, cached: Cached, steps: int, objects: int, targets: t
     ahead = ticks[:, None] + np.arange(steps)
     actions = np.concatenate([resting[ahead], holding[ahead][..., None]], axis=-1)
     rows = np.arange(cached.start, cached.start + cached.length)
-    named = [data.classes.index(name) - 1 for name in (episode.target, "bowl")]
-    places = positions[: cached.length, named] - flange[ticks, None]
-    return rows, joints[ticks], gripper[ticks], actions, places.reshape(-1, 6), episode.text, cached.length
+    named = np.array([data.classes.index(name) for name in (episode.target, "bowl")])
+    places = (positions[: cached.length, named - 1] - flange[ticks, None]).reshape(-1, 6)
+    classes = np.tile(named, (cached.length, 1))
+    return rows, joints[ticks], gripper[ticks], actions, places, classes, episode.text, cached.length
 
 
 def _objects(positions: np.ndarray, classes: tuple[str, ...]) -> int:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.data import Dataset
-from models.policy import ClonedPolicy, PolicyConfig, save_policy
+from models.policy import Answer, ClonedPolicy, PolicyConfig, save_policy
 from models.policy_demonstrations import Demonstrations, demonstrations
 from models.text import word_buckets
 from models.training.config import LoopConfig
@@ -26,6 +26,8 @@ BLOTS, BLOT_SIZE = 2, (1.5, 10.0)
 """Most blots of any colour per view, and their half axes in pixels: what is not named is to be ignored."""
 FADING = 20.0
 """Control steps after which an action counts 1/e as much: later ones are looked at again before they are due."""
+SHARES = {"velocity": 1.0, "gripper": 0.3, "places": 0.5, "gaze": 0.2}
+"""Weights of the losses."""
 EVALUATED = 256
 
 
@@ -70,9 +72,10 @@ class PolicyStage:
         uniform = torch.rand(batch, 2, len(self.columns), generator=draw.noise)
         light = draw.mine(1 + LIGHT * (2 * uniform - 1))
         blots = draw.mine(torch.rand(batch, len(self.columns), BLOTS, 8, generator=draw.noise))
-        answer, places, target = self._answer(dataset, shown, chosen, draw, noise, (light, blots))
+        answer, target = self._answer(dataset, shown, chosen, draw, noise, (light, blots))
         where = draw.place(torch.from_numpy(10 * shown.places[chosen]))
-        return _losses(self.module, answer, target, places, where)
+        masks = draw.place(self._masks(dataset, shown, chosen))
+        return _losses(self.module, answer, target, where, masks)
 
     def notes(self) -> dict[str, Any]:
         """See `loop.Stage`."""
@@ -84,11 +87,13 @@ class PolicyStage:
         """Errors on held-out demonstrations: joint velocities [rad/s], beside standing still; target [m]; gripper."""
         dataset, shown = self.splits["val"]
         chosen = np.unique(np.linspace(0, len(shown.rows) - 1, EVALUATED).astype(int))
-        answer, places, target = self._answer(dataset, shown, chosen)
-        missed = (places / 10 - torch.from_numpy(shown.places[chosen])).unflatten(1, (2, 3)).norm(dim=2)
-        wrong = (answer[..., 7] > 0) != (target[..., 7] > 0.5)
+        answer, target = self._answer(dataset, shown, chosen)
+        missed = (answer.places / 10 - torch.from_numpy(shown.places[chosen])).unflatten(1, (2, 3)).norm(dim=2)
+        wrong = (answer.chunk[..., 7] > 0) != (target[..., 7] > 0.5)
         return {
-            "velocity error": round((answer[..., :7] * self.module.scale - target[..., :7]).abs().mean().item(), 4),
+            "velocity error": round(
+                (answer.chunk[..., :7] * self.module.scale - target[..., :7]).abs().mean().item(), 4
+            ),
             "standing still": round(target[..., :7].abs().mean().item(), 4),
             "target missed by": round(missed[:, 0].mean().item(), 4),
             "gripper wrong": round(wrong.float().mean().item(), 4),
@@ -103,8 +108,8 @@ class PolicyStage:
         draw: Draw | None = None,
         noise: Tensor | float = 0.0,
         disturbance: tuple[Tensor, Tensor] | None = None,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """The policy's two answers and the demonstrated actions ``(B, steps, 8)`` at frames of the demonstrations."""
+    ) -> tuple[Answer, Tensor]:
+        """The policy's answer and the demonstrated actions ``(B, steps, 8)`` at frames of the demonstrations."""
         pictures = torch.from_numpy(dataset.frames[shown.rows[chosen]][:, self.columns])
         joints, gripper, target = (
             torch.from_numpy(values[chosen]) for values in (shown.joints, shown.gripper, shown.actions)
@@ -117,7 +122,14 @@ class PolicyStage:
             pictures = ((blotted(pictures, blots) - 128.0) * contrast + 128) * brightness
             pictures = pictures.clamp(0, 255)
         prompts = [shown.prompts[index] for index in chosen]
-        return *self.module(pictures, joints + noise, gripper, prompts), target
+        return self.module(pictures, joints + noise, gripper, prompts), target
+
+    def _masks(self, dataset: Dataset, shown: Demonstrations, chosen: np.ndarray) -> Tensor:
+        """Where target and bowl are in the views ``(B, V, 2, places)``, on the grid of the feature maps."""
+        classes = torch.from_numpy(dataset.segmentation[shown.rows[chosen]][:, self.columns])
+        named = torch.from_numpy(shown.named[chosen])[:, None, :, None, None]
+        theirs = (classes[:, :, None] == named).float()
+        return functional.max_pool2d(theirs.flatten(0, 1), 4).unflatten(0, classes.shape[:2]).flatten(3)
 
 
 def train_policy(data: Path, out: Path, loop: LoopConfig, objects: int, config: PolicyConfig) -> dict[str, Any]:
@@ -153,13 +165,19 @@ def blotted(pictures: Tensor, draws: Tensor) -> Tensor:
 
 
 def _losses(
-    policy: ClonedPolicy, answer: Tensor, target: Tensor, places: Tensor, where: Tensor
+    policy: ClonedPolicy, answer: Answer, target: Tensor, where: Tensor, masks: Tensor
 ) -> tuple[Tensor, dict[str, float]]:
-    weight = torch.exp(-torch.arange(policy.config.steps, device=answer.device) / FADING)
+    weight = torch.exp(-torch.arange(policy.config.steps, device=target.device) / FADING)
     weight = weight / weight.mean()
-    far = functional.smooth_l1_loss(answer[..., :7].float(), target[..., :7] / policy.scale, beta=0.1, reduction="none")
-    wrong = functional.binary_cross_entropy_with_logits(answer[..., 7].float(), target[..., 7], reduction="none")
-    velocity, gripper = (far.mean(-1) * weight).mean(), (wrong * weight).mean()
-    missed = functional.smooth_l1_loss(places.float(), where, beta=0.1)
-    parts = {"velocity": velocity.item(), "gripper": gripper.item(), "places": missed.item()}
-    return velocity + 0.3 * gripper + 0.5 * missed, parts
+    chunk = answer.chunk.float()
+    far = functional.smooth_l1_loss(chunk[..., :7], target[..., :7] / policy.scale, beta=0.1, reduction="none")
+    wrong = functional.binary_cross_entropy_with_logits(chunk[..., 7], target[..., 7], reduction="none")
+    seen = masks.sum(-1) > 0
+    parts = {
+        "velocity": (far.mean(-1) * weight).mean(),
+        "gripper": (wrong * weight).mean(),
+        "places": functional.smooth_l1_loss(answer.places.float(), where, beta=0.1),
+        "gaze": (-torch.log((answer.gaze.float() * masks).sum(-1) + 1e-4) * seen).sum() / seen.sum().clamp(min=1),
+    }
+    loss = sum((SHARES[name] * part for name, part in parts.items()), torch.zeros((), device=target.device))
+    return loss, {name: part.item() for name, part in parts.items()}

@@ -52,6 +52,7 @@ def write(
     labels = Path("labels") / split / f"{name}.npz"
     (root / labels).parent.mkdir(parents=True, exist_ok=True)
     segmentation = np.zeros((FRAMES, 3, HEIGHT // 2, WIDTH // 2), np.uint8)
+    segmentation[:, :, 15:30, (column - 15) // 2 : (column + 15) // 2] = CLASSES.index("carrot")
     np.savez_compressed(root / labels, segmentation=segmentation, object_positions=positions)
     velocities = np.zeros((TICKS, 7))
     velocities[:, 0] = 0.5 * side

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from policy_recordings import write_demonstrations
+from torch.nn import functional
 
 from models.data import Dataset
 from models.errors import BundleError, DatasetError
@@ -64,6 +65,17 @@ def test_it_learns_to_go_where_the_picture_says(trained: tuple[dict, Path]) -> N
     assert held_out["gripper wrong"] < 0.2
     assert held_out["target missed by"] < 0.1
     assert trained[0]["notes"]["episodes"] == 8
+
+
+def test_it_looks_at_what_is_named(data: Path, trained: tuple[dict, Path]) -> None:
+    policy, split = load_policy(trained[1]), Dataset(data, "val", progress=False)
+    shown = demonstrations(split, 6, objects=3)
+    pictures = torch.from_numpy(split.frames[shown.rows][:, [0, 2]])
+    joints, gripper = torch.from_numpy(shown.joints), torch.from_numpy(shown.gripper)
+    gaze = policy(pictures, joints, gripper, shown.prompts).gaze
+    carrot = torch.from_numpy(split.segmentation[shown.rows][:, [0, 2]] == split.classes.index("carrot"))
+    there = functional.max_pool2d(carrot.float().flatten(0, 1), 4).view(len(pictures), 2, -1)
+    assert (gaze[:, :, 0] * there).sum(-1).mean() > 0.9
 
 
 def test_blots_cover_parts_of_a_view_with_any_colour() -> None:
