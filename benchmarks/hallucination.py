@@ -170,17 +170,20 @@ class OpenCell(WhatIf):
         )
         fixed = np.array([camera.mount == "base" for camera in spec.cameras])
         places = {name: self._cell.position(name) for name in (*self._cell.visible, *self._cell.strangers)}
-        masks = {name: self._mask(place, situation.poses[-1], fixed) for name, place in places.items()}
-        return Scene(situation, fixed, places, masks, self._cell.strangers)
+        return Scene(situation, fixed, places, self._masks(places, situation.poses[-1], fixed), self._cell.strangers)
 
-    def _mask(self, place: np.ndarray, pose: np.ndarray, fixed: np.ndarray) -> Tensor:
-        """Cells ``(V, a, b)`` within `RADIUS` of a point, in the fixed views."""
-        points = np.stack([place, place + [0.0, 0.0, RADIUS], place + [0.0, RADIUS, 0.0], place + [RADIUS, 0.0, 0.0]])
-        middle, *around = image_points(self._spec.cameras, self._spec.image_size, np.tile(pose, (4, 1)), points)
-        radius = np.max([np.linalg.norm(point - middle, axis=-1) for point in around], 0)
+    def _masks(self, places: Mapping[str, np.ndarray], pose: np.ndarray, fixed: np.ndarray) -> dict[str, Tensor]:
+        """By object: cells ``(V, a, b)`` of the fixed views within `RADIUS` of its middle, and of no nearer one."""
+        corners = np.vstack([np.zeros(3), RADIUS * np.eye(3)])
+        points = np.stack(list(places.values()))[:, None] + corners
+        poses = np.broadcast_to(pose, (*points.shape[:2], 7))
+        seen = image_points(self._spec.cameras, self._spec.image_size, poses, points)  # (n, 4, V, 2)
+        radii = np.linalg.norm(seen[:, 1:] - seen[:, :1], axis=-1).max(1)
         centres = cell_centres(self._cells, torch.zeros(0)).numpy()
-        inside = np.linalg.norm(centres[None] - middle[:, None, None], axis=-1) <= radius[:, None, None]
-        return torch.from_numpy(inside & fixed[:, None, None]).float()
+        distances = np.linalg.norm(centres - seen[:, 0, :, None, None], axis=-1)  # (n, V, a, b)
+        nearest = distances == distances.min(0)
+        inside = (distances <= radii[..., None, None]) & nearest & fixed[:, None, None]
+        return {name: torch.from_numpy(cells).float() for name, cells in zip(places, inside, strict=True)}
 
 
 def measure(
@@ -208,7 +211,7 @@ def measure(
         "imagined_on_stranger": round(float((judged.evidence.relevance * on_strangers).max()), 4),
         "h_on_stranger": round(mean_h(judged, on_strangers), 4),
         "h_on_target": round(mean_h(judged, scene.masks[task]), 4) if task in scene.masks else None,
-        "uncertain": judged.uncertain,
+        "least_h": round(float(judged.evidence.h.mean((1, 2, 3, 4)).min()), 4),
         "weightings": found,
     }
 
@@ -323,7 +326,8 @@ def table(records: list[dict[str, Any]], weightings: Mapping[str, PlannerConfig]
             f"  taken for it (relevance 0.3): a stranger in {real} real pictures, in {imagined} imagined futures",
             f"  mean h on strangers {mean(plans, 'h_on_stranger'):.3f}"
             + (f", on what was asked for {mean(plans, 'h_on_target'):.3f}" if present else "")
-            + f"; uncertain plans: {sum(plan['uncertain'] for plan in plans)}",
+            + f"; of the surest candidate's video {mean(plans, 'least_h'):.3f}, at most "
+            + f"{max(plan['least_h'] for plan in plans):.3f} (`unsure` must be above)",
             f"  {'weighting':26}{'drawn':>7}{'95 %':>18}{'goes':>7}" + (f"{'towards it':>18}" if present else ""),
         ]
         lines += [row(name, [plan["weightings"][name] for plan in plans], present) for name in weightings]

@@ -191,7 +191,7 @@ class Plan:
         candidates: All candidates of the global planner, in order.
         chosen: Index of the global winner.
         refined: True where the local planner's chunk differs from the global winner's.
-        objective: Local objective (sum over the frames of w(h) E[V]) before and after refinement.
+        objective: The local planner's objective J, summed over the frames, before and after refinement.
         uncertainty: Mean normalised uncertainty of the returned chunk, in [0, 1].
         proposers: Note per proposer, e.g. why one was skipped.
         timings: Stage -> milliseconds (``queue``, ``decode``, ``encode_frames``, ``propose``, ``imagine``, ``score``,

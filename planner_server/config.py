@@ -67,7 +67,7 @@ class PlannerConfig:
     progress: float = 2.0
     weighting: str = "exp"
     doubt: float = 0.3
-    unsure: float = 0.8
+    unsure: float = 0.5
     visible: float = 0.3
     region: float = 0.5
     exploration: float = 0.1

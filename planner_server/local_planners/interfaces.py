@@ -19,7 +19,7 @@ NOISE_MARGIN = 1e-6
 
 
 class Objective(Protocol):
-    """J(a), the sum over the frames of w(h) E[V] of Algorithm 3: what is maximised."""
+    """J(a) of Algorithm 3: what is maximised. `planner_server.objective` has the planner's."""
 
     def __call__(self, chunks: Tensor, draw: int = 0) -> Tensor:
         """J ``(B,)`` of chunks ``(B, H, 7)``, differentiable with respect to them.

@@ -118,9 +118,9 @@ def test_where_every_future_is_uncertain_the_plan_says_so_and_explores() -> None
 
 
 def test_the_bound_of_uncertainty_can_be_set() -> None:
-    images = everywhere(128)
+    images = everywhere(100)
     assert plan(images).status == "confident"
-    assert plan(images, PlannerConfig(unsure=0.4)).status == "uncertain"
+    assert plan(images, PlannerConfig(unsure=0.3)).status == "uncertain"
     assert plan(everywhere(255), PlannerConfig().without_uncertainty()).status == "confident"
 
 
