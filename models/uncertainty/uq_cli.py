@@ -47,6 +47,13 @@ def parser() -> argparse.ArgumentParser:
     )
     squbed.add_argument("--prompts", type=Path, required=True, metavar="FILE", help="a prompt or JSON object per line")
     squbed.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of samples and squbed.json")
+    squbed.add_argument(
+        "--reading",
+        choices=("prompts", "planner"),
+        default="prompts",
+        help="prompts: Z is a refined prompt, V a video, as published (default); planner: Z is the motion it asks for "
+        "in the scene, V what is imagined of it (nothing is kept then, it is quick)",
+    )
     squbed.add_argument("--bundle", type=Path, default=DEFAULT_BUNDLE, metavar="DIR", help="video model (%(default)s)")
     squbed.add_argument("--data", type=Path, metavar="DIR", help="recording with the scenes (default: record some)")
     squbed.add_argument("--split", default="val", help="split of the recording (%(default)s)")

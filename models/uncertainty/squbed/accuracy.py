@@ -75,22 +75,24 @@ class Accuracies:
 
 
 def correlations(estimates: Sequence[Estimate]) -> dict[str, Any]:
-    """Kendall's tau of every uncertainty with every accuracy, over the prompts that have a reference.
+    """Kendall's tau of every uncertainty with every accuracy, over the prompts that have it.
 
     Returns:
         By ``total``, ``aleatoric``, ``epistemic`` and metric: ``tau``, two-sided ``p``, ``n``, and ``significant`` (tau
-        below zero at the 99 % level: the more uncertain, the less accurate). Empty without references.
+        below zero at the 99 % level: the more uncertain, the less accurate). Empty where nothing was measured.
     """
-    measured = [estimate for estimate in estimates if estimate.accuracy]
-    if not measured:
+    having: dict[str, list[Estimate]] = {}
+    for entry in estimates:
+        for metric in entry.accuracy:
+            having.setdefault(metric, []).append(entry)
+    if not having:
         return {}
     return {
         kind: {
             metric: rank_correlation(
-                [getattr(estimate.uncertainty, kind) for estimate in measured],
-                [estimate.accuracy[metric] for estimate in measured],
+                [getattr(entry.uncertainty, kind) for entry in entries], [entry.accuracy[metric] for entry in entries]
             )
-            for metric in measured[0].accuracy
+            for metric, entries in having.items()
         }
         for kind in ("total", "aleatoric", "epistemic")
     }

@@ -18,6 +18,7 @@ from models.bundle import Bundle
 from models.conditioning import pose_matrix
 from models.errors import ModelsError
 from models.evaluation.footage import Footage
+from models.interfaces import Imagined
 from models.training.phrases import SYNONYMS
 from models.uncertainty.squbed.interfaces import Task
 from robot_model.conventions import PINCH_OFFSET
@@ -48,19 +49,27 @@ class SceneVideos:
     @torch.no_grad()
     def generate(self, task: Task, prompt: str, count: int, seed: int) -> np.ndarray:
         """See `VideoModel`; the views of a frame lie side by side, and the video begins with the newest real frame."""
-        clip = self._footage.clips(np.array([self._row(task)]))
-        target = self._target(clip.history[:, -1:], clip.history_poses[:, -1], phrase_of(prompt, self._phrases()))
-        actions = self._flight(clip.history_poses[0, -1], target)[None]
+        imagined = self.imagine(task, prompt, count, seed)
+        latents = torch.cat([imagined.history[:, -1:], imagined.latents], dim=1)
+        videos = torch.cat([self._bundle.world_model.decode(part) for part in latents.split(CHUNK)])
+        return np.concatenate(list(videos.movedim(2, 0).numpy()), axis=3)
+
+    @torch.no_grad()
+    def imagine(self, task: Task, prompt: str, count: int, seed: int) -> Imagined:
+        """The same before it is decoded: ``count`` futures of one chunk, each from another noise."""
+        clip, model = self._footage.clips(np.array([self._row(task)])), self._bundle.world_model
+        phrase = phrase_of(prompt, self._bundle.config.phrases)
+        target = self._target(clip.history[:, -1:], clip.history_poses[:, -1], phrase)
+        chunk = self._flight(clip.history_poses[0, -1], target)[None]
         noise = torch.randn(count, *clip.future.shape[1:], generator=torch.Generator().manual_seed(seed))
-        videos = []
-        for part in noise.split(CHUNK):
-            history, poses, moves = (
-                x.expand(len(part), *x.shape[1:]) for x in (clip.history, clip.history_poses, actions)
-            )
-            imagined = self._bundle.world_model.imagine(history, poses, moves, steps=self._steps, noise=part)
-            latents = torch.cat([history[:, -1:], imagined.latents], dim=1)
-            videos.append(self._bundle.world_model.decode(latents))
-        return np.concatenate(list(torch.cat(videos).movedim(2, 0).numpy()), axis=3)
+        history, poses, actions = (
+            values.expand(count, *values.shape[1:]) for values in (clip.history, clip.history_poses, chunk)
+        )
+        parts = [
+            model.imagine(history[rows], poses[rows], actions[rows], steps=self._steps, noise=noise[rows]).latents
+            for rows in torch.arange(count).split(CHUNK)
+        ]
+        return Imagined(torch.cat(parts), history, poses, actions)
 
     def _row(self, task: Task) -> int:
         names = list(self._starts)
@@ -75,9 +84,6 @@ class SceneVideos:
         if not len(own):
             raise ModelsError(f"episode {cached.episode.name} is too short for a video")
         return int(own[np.abs(own - wanted).argmin()])
-
-    def _phrases(self) -> tuple[str, ...]:
-        return self._bundle.config.phrases
 
     def _target(self, frame: Tensor, pose: Tensor, phrase: str) -> Tensor:
         """Most relevant point ``(3,)`` above the table, base frame, metres."""

@@ -18,6 +18,7 @@ from models.uncertainty.squbed.encoders import ClipVideos, S3dVideos, SentenceTe
 from models.uncertainty.squbed.estimate import Dimensions, estimate
 from models.uncertainty.squbed.interfaces import Parts, PromptRefiner, TextEmbedder, VideoEmbedder
 from models.uncertainty.squbed.offline import HashedTexts, TemplateRefiner
+from models.uncertainty.squbed.planner_reading import read
 from models.uncertainty.squbed.prompts import read_prompts
 from models.uncertainty.squbed.report import as_text, report, write
 from models.uncertainty.squbed.samples import Amounts, SampleStore
@@ -36,26 +37,43 @@ def run(options: argparse.Namespace) -> int:
     torch.set_num_threads(options.threads)
     amounts = Amounts(options.refinements, options.videos, options.seed)
     dimensions = Dimensions(options.text_dimensions, options.video_dimensions)
-    parts = choose(options, load_bundle(options.bundle))
-    accuracies = Accuracies(parts.videos, options.lpips)
-    store = SampleStore(options.out / "samples", parts, amounts, accuracies.metrics)
-    results = report(estimate(tasks, store, dimensions, accuracies.of, _say), parts, amounts, dimensions)
+    bundle = load_bundle(options.bundle)
+    options.out.mkdir(parents=True, exist_ok=True)
+    scenes = SceneVideos(bundle, options.data or _recorded(options.out / "scenes"), options.split, options.steps)
+    if options.reading == "planner":
+        refiner = choose_refiner(options)
+        found = read(tasks, bundle, scenes, refiner, amounts, _say)
+        results = report(found, (refiner.name, "chunk of motion", scenes.name, "change of the latents"), amounts, None)
+    else:
+        parts = choose(options, bundle, scenes)
+        accuracies = Accuracies(parts.videos, options.lpips)
+        store = SampleStore(options.out / "samples", parts, amounts, accuracies.metrics)
+        found = estimate(tasks, store, dimensions, accuracies.of, _say)
+        results = report(found, parts.names, amounts, dimensions)
     file = write(results, options.out)
     print(f"{as_text(results)}\n{file}")
     return 0
 
 
-def choose(options: argparse.Namespace, bundle: Bundle) -> Parts:
+def choose_refiner(options: argparse.Namespace) -> PromptRefiner:
+    """The refiner that the command line names.
+
+    Raises:
+        ModelsError: It is not fully named.
+    """
+    if not options.chat_url:
+        return TemplateRefiner()
+    if not options.chat_model:
+        raise ModelsError("--chat-url needs --chat-model, the name of the model there")
+    return ChatRefiner(options.chat_url, options.chat_model, options.chat_key_variable)
+
+
+def choose(options: argparse.Namespace, bundle: Bundle, scenes: SceneVideos) -> Parts:
     """The parts that the command line names.
 
     Raises:
         ModelsError: One is not there.
     """
-    refiner: PromptRefiner = TemplateRefiner()
-    if options.chat_url:
-        if not options.chat_model:
-            raise ModelsError("--chat-url needs --chat-model, the name of the model there")
-        refiner = ChatRefiner(options.chat_url, options.chat_model, options.chat_key_variable)
     kind, _, name = options.texts.partition(":")
     texts: TextEmbedder
     if kind == "sentence":
@@ -68,8 +86,7 @@ def choose(options: argparse.Namespace, bundle: Bundle) -> Parts:
         videos = ClipVideos(_named(name, "--video-embedder clip:MODEL"))
     else:
         videos = S3dVideos() if kind == "s3d" else LatentVideos(bundle)
-    data = options.data or _recorded(options.out / "scenes")
-    return Parts(refiner, texts, SceneVideos(bundle, data, options.split, options.steps), videos)
+    return Parts(choose_refiner(options), texts, scenes, videos)
 
 
 def _named(name: str, usage: str) -> str:

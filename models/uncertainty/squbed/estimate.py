@@ -36,7 +36,7 @@ class Estimate:
         task: The prompt.
         uncertainty: Aleatoric, epistemic, total.
         refined: The refined prompts.
-        accuracy: Of its videos by metric, empty without a reference.
+        accuracy: By metric: of its videos where there is a reference, and ``given`` where the task says it.
     """
 
     task: Task
@@ -75,7 +75,12 @@ def estimate(
             task,
             decompose(texts(samples.texts), [videos(some) for some in samples.videos]),
             samples.refined,
-            samples.accuracy,
+            {**samples.accuracy, **given(task)},
         )
         for task, samples in zip(tasks, found, strict=True)
     ]
+
+
+def given(task: Task) -> dict[str, float]:
+    """The accuracy that a task brings along, as a metric."""
+    return {} if task.accuracy is None else {"given": task.accuracy}

@@ -20,6 +20,7 @@ class Task:
         episode: Scene for video models that start from one: an episode of the dataset they were given.
         frame: Frame of that episode.
         reference: Video of what really happened, for measuring accuracy.
+        accuracy: Accuracy that was measured elsewhere, e.g. by a simulator or by people.
     """
 
     prompt: str
@@ -27,6 +28,7 @@ class Task:
     episode: str | None = None
     frame: int = 0
     reference: Path | None = None
+    accuracy: float | None = None
 
 
 class PromptRefiner(Protocol):

@@ -10,19 +10,27 @@ from typing import Any
 
 from models.uncertainty.squbed.accuracy import correlations
 from models.uncertainty.squbed.estimate import Dimensions, Estimate
-from models.uncertainty.squbed.interfaces import Parts
 from models.uncertainty.squbed.samples import Amounts
 
 LONGEST = 60
 
 
-def report(estimates: Sequence[Estimate], parts: Parts, amounts: Amounts, dimensions: Dimensions) -> dict[str, Any]:
-    """Everything, ready for JSON."""
-    names = dict(zip(("refiner", "text embedder", "video model", "video embedder"), parts.names, strict=True))
+def report(
+    estimates: Sequence[Estimate], parts: Sequence[str], amounts: Amounts, dimensions: Dimensions | None
+) -> dict[str, Any]:
+    """Everything, ready for JSON.
+
+    Args:
+        estimates: The answers.
+        parts: Names of refiner, embedder of Z, video model and embedder of V.
+        amounts: What was sampled.
+        dimensions: Of the projections, None where the embeddings are fixed.
+    """
+    names = dict(zip(("refiner", "embedder of Z", "video model", "embedder of V"), parts, strict=True))
     return {
         "parts": names,
         "amounts": asdict(amounts),
-        "dimensions": asdict(dimensions),
+        "dimensions": asdict(dimensions) if dimensions else None,
         "prompts": [_row(estimate) for estimate in estimates],
         "kendall": correlations(estimates),
         "note": (

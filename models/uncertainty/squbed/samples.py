@@ -86,9 +86,7 @@ class SampleStore:
         videos, figures = [], []
         for index, prompt in enumerate(refined):
             tick(index / len(refined))
-            # Equal prompts still get noises of their own.
-            seed = int(np.random.SeedSequence([amounts.seed, index]).generate_state(1)[0])
-            make = partial(self._videos, task, prompt, seed, accuracy)
+            make = partial(self._videos, task, prompt, seed_of(amounts, index), accuracy)
             found = _kept(folder / f"videos-{index:03d}.npz", make)
             videos.append(found.pop("videos"))
             figures.append(found)
@@ -99,7 +97,7 @@ class SampleStore:
     def key(self, task: Task) -> str:
         """Name of a prompt's folder."""
         facts = {
-            **dataclasses.asdict(task),
+            **dataclasses.asdict(dataclasses.replace(task, accuracy=None)),
             "reference": str(task.reference),
             "parts": self._parts.names,
             "metrics": self._metrics,
@@ -130,6 +128,11 @@ class SampleStore:
                 f"({self._amounts.videos}, T, rows, columns, 3)"
             )
         return {"videos": self._parts.videos.embed(videos), **(accuracy(videos) if accuracy else {})}
+
+
+def seed_of(amounts: Amounts, index: int) -> int:
+    """Seed of the videos of a refined prompt; equal prompts get noises of their own."""
+    return int(np.random.SeedSequence([amounts.seed, index]).generate_state(1)[0])
 
 
 def _kept(file: Path, make: Callable[[], Mapping[str, Any]]) -> dict[str, np.ndarray]:
