@@ -1,4 +1,4 @@
-"""Everything the bridge says and hears over ROS, as a table: the node takes its names from here, the reference page too.
+"""Everything the bridge says and hears over ROS, as a table: the node and the reference page take it from here.
 
 Names of the robot's own topics are in `robot_model.ros_names`.
 """
