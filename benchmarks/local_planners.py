@@ -11,8 +11,9 @@ the clock on the wall would say on an idle machine, and other work does not dist
 * ``true``: mean gain of the true semantic reward (true masks, measured poses); ``higher`` and ``lower``: share of the
   states in which it rose or fell by more than 0.01 (about a millimetre); ``worst task``: the lowest mean gain over one
   object's states, as a share of the whole range of the reward.
-* ``mm``: mean gain of progress at the chunk's end; ``grip``: states in which the fingers newly hold (+) or have lost
-  (-) the object at the end.
+* ``mm``: mean gain of progress at the chunk's end.
+* ``better`` and ``worse``: number of states in which what the fingers did came to a better or worse end, once the arm
+  had rested for a second: the object lies about < is held < is in the bowl.
 
 ``+fingers`` and ``+turn``: gradient ascent's result, then asked about fingers and yaw (`fingers_and_turns.py`).
 Interrupted runs go on where they were; states are drawn from seeds that training never uses.
@@ -54,6 +55,11 @@ NOTICEABLE = 0.01
 """Differences of true reward below this are ties: about a millimetre."""
 FRESH_DRAWS = (101, 102)
 """Noises that no local planner climbs in."""
+RESTING = 5
+"""Frames at rest before it is looked what became of the object."""
+BOWL_RADIUS = 0.065
+"""Metres from the bowl's middle within which what was let go is in it, as `sim_cell.truth` has it."""
+FATES = ("lies about", "is held", "is in the bowl")
 MANY = 10_000
 
 
@@ -159,14 +165,16 @@ def measure(
         took[name] += took["gradient"]
     chunks = [project(r.chunk.double().numpy(), judged.situation.start, planner.limits) for r in refined.values()]
     outcomes = simulator.rollouts(np.stack(chunks))
-    rewards, ends, grips = truth(judged, situation, outcomes, bundle, config)
+    rewards, progress = truth(judged, situation, outcomes, bundle, config)
+    rest = [np.repeat(chunk[-1:], RESTING, 0) for chunk in chunks]
+    ends = fates(simulator.rollouts(np.concatenate([chunks, rest], 1), watch=False))
     return {
         name: {
             "J": round(refined[name].after, 5),
             "J_fresh": round(fresh(problem, refined[name].chunk), 5),
             "true": round(float(rewards[i]), 5),
-            "progress": round(float(ends[i]), 5),
-            "grip": bool(grips[i]),
+            "progress": round(float(progress[i]), 5),
+            "fate": ends[i],
             "seconds": round(took[name], 4),
             "moved": round(float(np.abs(chunks[i][:, :3] - judged.winner[:, :3]).max()), 5),
             "toggled": bool((chunks[i][:, 6].round() != judged.winner[:, 6].round()).any()),
@@ -184,12 +192,21 @@ def fresh(problem: Problem, chunk: torch.Tensor) -> float:
 
 def truth(
     judged: Judgement, situation: Situation, outcomes: Outcomes, bundle: Bundle, config: PlannerConfig
-) -> tuple[np.ndarray, np.ndarray, list[bool]]:
-    """Per chunk: true semantic reward, metres of progress at the end, whether the fingers stand on something then."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Per chunk: true semantic reward, metres of progress at the end."""
     phrase, above = (judged.task.goal, config.carry_height) if judged.carrying else (judged.task.target, 0.0)
     evidence = true_evidence(judged.evidence, situation, outcomes, phrase, bundle.config.cameras, above)
     progress = distance(situation.kind, situation) - distance(situation.kind, outcomes)[:, -1]
-    return true_reward(evidence, config), progress, [holding(poses[:, 6]) for poses in outcomes.poses]
+    return true_reward(evidence, config), progress
+
+
+def fates(outcomes: Outcomes) -> list[int]:
+    """Per chunk, what has become of the object at the end: an index of `FATES`."""
+    found = []
+    for poses, place, drop in zip(outcomes.poses, outcomes.object, outcomes.release_point, strict=True):
+        above_bowl = np.linalg.norm((place - drop)[-1, :2]) < BOWL_RADIUS
+        found.append(1 if holding(poses[:, 6]) else 2 if above_bowl else 0)
+    return found
 
 
 def plan_request(bundle: Bundle, situation: Situation, seed: int) -> PlanRequest:
@@ -210,7 +227,7 @@ def table(records: list[dict[str, Any]], centring: float) -> str:
     names = [name for name, value in records[0].items() if isinstance(value, dict)]
     lines = [
         f"{'':22}{'seconds':>8}{'J':>8}{chr(74) + chr(39):>8}{'true':>9}{'higher':>8}{'lower':>7}"
-        f"{'worst task':>12}{'mm':>7}{'grip+':>7}{'grip-':>6}"
+        f"{'worst task':>12}{'mm':>7}{'better':>8}{'worse':>7}"
     ]
     for kind in ("all", *KINDS):
         chosen = [record for record in records if kind in ("all", record["kind"])]
@@ -228,13 +245,12 @@ def row(name: str, records: list[dict[str, Any]], centring: float) -> str:
     gains = {key: gain(records, name, key) for key in ("J", "J_fresh", "true", "progress")}
     tasks = sorted({record["target"] for record in records})
     by_task = [float(gain([r for r in records if r["target"] == task], name, "true").mean()) for task in tasks]
-    holds = np.array([[record[name]["grip"], record["none"]["grip"]] for record in records])
+    fate = gain(records, name, "fate")
     return (
         f"  {name:20}{np.median([r[name]['seconds'] for r in records]):8.2f}{gains['J'].mean():8.3f}"
         f"{gains['J_fresh'].mean():8.3f}{gains['true'].mean():+9.3f}{(gains['true'] > NOTICEABLE).mean():8.0%}"
         f"{(gains['true'] < -NOTICEABLE).mean():7.0%}{min(by_task) / (1 + centring):+12.1%}"
-        f"{1e3 * gains['progress'].mean():+7.1f}{(holds[:, 0] & ~holds[:, 1]).sum():7d}"
-        f"{(~holds[:, 0] & holds[:, 1]).sum():6d}"
+        f"{1e3 * gains['progress'].mean():+7.1f}{(fate > 0).sum():8d}{(fate < 0).sum():7d}"
     )
 
 
