@@ -121,7 +121,10 @@ def _judge_joints(mapping: BagMapping, joint_names: Collection[str]) -> list[Pro
 def _judge_messages(topic: Topic, mapping: BagMapping) -> list[Problem]:
     problems = []
     if 0 < topic.rate < SLOW and topic.type != JOINT_STATE:
-        text = f"{topic.name}: {topic.rate:.1f} frames per second; the planner looks {SLOW / 0.9:.0f} times per second."
+        text = (
+            f"{topic.name}: {topic.rate:.1f} frames per second; the planner looks {SLOW / 0.9:.0f} times per second. "
+        )
+        text += "Each is repeated." if mapping.hold_frames else "A mapping file with 'hold_frames: true' repeats them."
         problems.append(Problem("slow", text, damage=False))
     if topic.undecodable:
         text = f"{topic.name}: {topic.undecodable} of {topic.count} messages cannot be decoded and are skipped."

@@ -61,6 +61,7 @@ class BagMapping:
         instruction_topic: std_msgs/String.
         commanded_pose_topic: geometry_msgs/PoseStamped in the arm's base frame: what the operator commanded.
         frame_rate: Frames per second that are played of a faster camera.
+        hold_frames: Repeat a camera's last frame where it is slower than the planner looks.
         stamps: ``header``, or ``receipt`` where the headers carry no stamps or those of another clock.
 
     Raises:
@@ -80,6 +81,7 @@ class BagMapping:
     commanded_pose_topic: str = COMMANDED_POSE
     frame_rate: float = FRAME_RATE
     stamps: str = "header"
+    hold_frames: bool = False
 
     def __post_init__(self) -> None:
         if self.robot is not None and self.robot not in ROBOTS:
@@ -153,6 +155,7 @@ _PLAIN: dict[str, type] = {
     "commanded_pose_topic": str,
     "frame_rate": float,
     "stamps": str,
+    "hold_frames": bool,
 }
 
 
@@ -178,11 +181,11 @@ def _section(name: str, content: Any, known: tuple[str, ...]) -> Mapping[str, An
 def _typed(name: str, value: Any, kind: type) -> Any:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
-    if not isinstance(value, kind) or isinstance(value, bool):
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise ConfigError(name, f"must be {_KINDS[kind]}, not {value!r}")
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(name, f"must be a finite number, not {value!r}")
     return value
 
 
-_KINDS = {str: "text", float: "a number", int: "a whole number", list: "a list"}
+_KINDS = {bool: "true or false", str: "text", float: "a number", int: "a whole number", list: "a list"}

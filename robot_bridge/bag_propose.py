@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from robot_bridge.bag_check import SLOW
 from robot_bridge.bags import Bag
 from robot_bridge.errors import BridgeError, ImageError
 from robot_bridge.images import compressed_to_rgb, image_to_rgb
@@ -92,6 +93,8 @@ def propose(bag: Bag) -> Proposal:
         lines += ["", f"instruction_topic: {_text(task)}"]
     lines += ["", f"stamps: {_stamps(bag, [name for name, _ in cameras.values()] + [topic])}  # header, or receipt"]
     lines += ["frame_rate: 20.0  # frames per second that are played of a faster camera"]
+    if min(bag.topics[name].rate for name, _ in cameras.values()) < SLOW:
+        lines += ["hold_frames: true  # a camera is slower than the planner looks: its last frame is repeated"]
     shown = [(f"{role}: {name}", _picture(firsts[name])) for role, (name, _) in cameras.items()]
     used = {name for name, _ in cameras.values()}
     shown += [(f"(not used): {n}", _picture(f)) for n, f in sorted(firsts.items()) if _is_camera(f) and n not in used]

@@ -11,7 +11,13 @@ import numpy as np
 from robot_bridge.bag_mapping import BagMapping, GripperSource
 from robot_bridge.recorded import COMPRESSED, IMAGE, JOINT_STATE, Recorded, decode, recorded_robot, typestore
 from robot_model import gripper, ros_names
+from robot_model.conventions import VIDEO_PERIOD
 from robot_model.franka import franka
+
+LOOK = round(0.75 * VIDEO_PERIOD * 1e9)
+"""ns after which a frame is repeated: a little less than lies between two looks of the planner."""
+HELD_AT_MOST = 1_000_000_000
+"""ns for which a frame is repeated; after that a camera has stopped, and the bridge shall notice."""
 
 
 class Translator:
@@ -22,10 +28,30 @@ class Translator:
         self._names = {recorded: name for name, recorded in mapping.recorded_names.items()}
         self._closed: float | None = None
         self._slots: dict[str, int] = {}
+        self._frames: dict[str, tuple[Recorded, int]] = {}
         self._origin: int | None = None
 
-    def translate(self, message: Recorded) -> Recorded | None:
-        """The message as the bridge knows it; None where it is left out; others come back as they are."""
+    def translate(self, message: Recorded) -> list[Recorded]:
+        """What becomes of a message: itself as the bridge knows it, nothing, or frames that are held before it."""
+        translated = self._translated(message)
+        if not self._mapping.hold_frames:
+            return [translated] if translated is not None else []
+        held = self._held(message.log_time)
+        if translated is not None and translated.type in (IMAGE, COMPRESSED):
+            self._frames[translated.topic] = translated, message.log_time
+        return [*held, *([translated] if translated is not None else [])]
+
+    def _held(self, now: int) -> list[Recorded]:
+        """The last frame of every camera that is due for a look and has nothing new, at the time of that look."""
+        copies = []
+        for name, (frame, real) in self._frames.items():
+            if now - frame.log_time >= LOOK and now - real < HELD_AT_MOST and frame.stamp is not None:
+                at = frame.log_time + LOOK
+                copies.append(replace(_stamped(frame, frame.stamp + LOOK), log_time=at))
+                self._frames[name] = copies[-1], real
+        return copies
+
+    def _translated(self, message: Recorded) -> Recorded | None:
         mapping = self._mapping
         if mapping.gripper is not None and message.topic == mapping.gripper.topic:
             self._feel(message, mapping.gripper)

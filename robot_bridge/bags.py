@@ -132,9 +132,9 @@ class Bag:
         if wanted and self.mapping.gripper is not None and ros_names.JOINT_STATES in (topics or ()):
             wanted.add(self.mapping.gripper.topic)
         for message in self.recorded(wanted):
-            translated = translator.translate(message)
-            if translated is not None and (topics is None or translated.topic in topics):
-                yield translated
+            for translated in translator.translate(message):
+                if topics is None or translated.topic in topics:
+                    yield translated
 
     def recorded(self, topics: Collection[str] | None = None) -> Iterator[Recorded]:
         """Messages as they were recorded, by their names in the bag; the order is that of `messages`."""

@@ -55,7 +55,9 @@ def scene(size: tuple[int, int], shade: int, time: float) -> np.ndarray:
     return picture
 
 
-def write_foreign(path: Path, seconds: float = 3.0, storage: str = "sqlite3", lag: float = 0.03) -> Path:
+def write_foreign(
+    path: Path, seconds: float = 3.0, storage: str = "sqlite3", lag: float = 0.03, rate: float = RATE
+) -> Path:
     """Three cameras at 15 Hz that are not synchronised, joints at 50 Hz, a gripper that counts millimetres of width.
 
     The gripper is open (80) in the first half and closed (0) in the second. Headers are ``lag`` seconds old.
@@ -63,8 +65,8 @@ def write_foreign(path: Path, seconds: float = 3.0, storage: str = "sqlite3", la
     plugin = {"sqlite3": StoragePlugin.SQLITE3, "mcap": StoragePlugin.MCAP}[storage]
     messages: list[tuple[int, str, Any]] = []
     for index, (topic, (encoding, size)) in enumerate(CAMERAS.items()):
-        for frame in range(int(seconds * RATE)):
-            time = frame / RATE + 0.02 * index
+        for frame in range(int(seconds * rate)):
+            time = frame / rate + 0.02 * index
             stamp = START + round(time * 1e9)
             messages.append((stamp + round(lag * 1e9), topic, image(stamp, encoding, scene(size, index, time))))
     for sample in range(int(seconds * 50)):

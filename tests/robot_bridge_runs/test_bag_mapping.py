@@ -127,6 +127,25 @@ def test_a_fast_camera_is_thinned_out_evenly(folder: Path) -> None:
     np.testing.assert_allclose(np.diff(stamps), 0.2, atol=0.001)
 
 
+def test_frames_of_a_slow_camera_are_held(tmp_path: Path) -> None:
+    write_foreign(tmp_path / "slow", seconds=4.0, rate=3.0)
+    assert bag_cli.main(["inspect", str(tmp_path / "slow"), "--write-mapping", str(tmp_path / "m.yaml")]) == 0
+    mapping = load_mapping(tmp_path / "m.yaml")
+    assert mapping.hold_frames
+    bag = Bag(tmp_path / "slow", mapping)
+    assert {problem.kind for problem in bag.problems} == {"slow"}
+    for name in list(bag.needed)[:3]:
+        frames = list(bag.messages([name, JOINT_STATES]))
+        assert [m.log_time for m in frames] == sorted(m.log_time for m in frames)
+        shown = [m for m in frames if m.topic == name]
+        stamps = np.array([m.stamp or 0 for m in shown]) / 1e9
+        assert (np.diff(stamps) > 0).all()
+        assert np.diff(stamps).max() < 0.17, "the planner looks every 0.2 s"
+        assert len({m.data[12:] for m in shown}) == 12, "and sees every picture, and none that was not recorded"
+        assert len(shown) > 24
+        assert stamps.max() < START / 1e9 + 4.3, "a camera that has stopped is not held for ever"
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -139,6 +158,7 @@ def test_a_fast_camera_is_thinned_out_evenly(folder: Path) -> None:
         (("open: 80,", ""), "gripper.open"),
         (("wrist: /hand_eye/image_raw", "wrist: /front_left/color/image_raw"), "two cameras"),
         (("robot: panda", "robot: panda\nframe_rate: 0"), "frame_rate"),
+        (("robot: panda", "robot: panda\nhold_frames: 1"), "true or false"),
         (("robot: panda", "robot: panda\nstamp: header"), "stamp"),
         (("robot: panda", "robot: [panda"), "cannot be read"),
     ],
