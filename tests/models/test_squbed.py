@@ -208,6 +208,8 @@ def test_the_object_of_a_prompt():
     phrases = ("carrot", "pea", "bowl")
     assert phrase_of("Put the orange vegetable in the dish", phrases) == "carrot"
     assert phrase_of("put the green ball in the bowl slowly", phrases) == "pea"
+    assert phrase_of("put the zorb in the bowl gently", phrases) == "the zorb"
+    assert phrase_of("please pick up the pea without touching anything else", phrases) == "pea"
     assert phrase_of("wave", phrases) == "wave"
 
 
@@ -293,7 +295,10 @@ def test_the_planners_reading_by_command(bundle_path: Path, dataset: Path, tmp_p
     somewhere = torch.tensor([0.5, 0.0, 0.03])
     monkeypatch.setattr(SceneVideos, "_target", lambda self, frame, pose, phrase: places.get(phrase, somewhere))
     file = tmp_path / "prompts.jsonl"
-    rows = [{"prompt": AMBIGUOUS.prompt, "accuracy": 0.1}, {"prompt": CLEAR.prompt, "accuracy": 0.9, "frame": 5}]
+    rows = [
+        {"prompt": AMBIGUOUS.prompt, "objects": ["carrot", "pea"], "accuracy": 0.1},
+        {"prompt": CLEAR.prompt, "accuracy": 0.9, "frame": 5},
+    ]
     file.write_text("\n".join(json.dumps(row) for row in [*rows, {"prompt": "grasp the pea", "accuracy": 0.8}]))
     arguments = ["squbed", "--reading", "planner", "--prompts", str(file), "--out", str(tmp_path), "--threads", "1"]
     arguments += ["--bundle", str(bundle_path), "--data", str(dataset), "--refinements", "4", "--videos", "3"]

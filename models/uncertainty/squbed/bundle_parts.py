@@ -6,6 +6,7 @@ towards the spot of the table where it is most relevant, at the bundle's speed. 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,6 +29,11 @@ TABLE_LOW, TABLE_HIGH = (0.30, -0.30), (0.68, 0.30)
 SPACING = 0.02
 HEIGHT = 0.03
 """Metres above the table: the middle of things."""
+_ASKED = re.compile(
+    r"\W*(?:please )?\w+ (?:up |down )?(.+?)"
+    r"(?= (?:in|into|on|onto|to|over|inside|from|with|while|without|along|and|\w+ly)\b|$)"
+)
+"""Verb, object, and the words at which the object ends."""
 CHUNK = 10
 WIDTH = 512
 """Of a video's embedding."""
@@ -158,8 +164,10 @@ class LatentVideos:
 
 
 def phrase_of(prompt: str, phrases: tuple[str, ...]) -> str:
-    """What a prompt is about: the first of the known names and their synonyms in it, else the whole prompt."""
-    names = {other: name for name in phrases for other in (*SYNONYMS.get(name, ()), name)}
+    """What a prompt is about: the words after the verb, as a known name where they hold one or its synonym."""
     text = prompt.lower()
-    found = [(text.index(other), -len(other), other) for other in names if other in text]
-    return names[min(found)[2]] if found else prompt
+    asked = _ASKED.match(text)
+    about = asked[1] if asked else text
+    names = {other: name for name in phrases for other in (*SYNONYMS.get(name, ()), name)}
+    found = [(about.index(other), -len(other), other) for other in names if other in about]
+    return names[min(found)[2]] if found else about

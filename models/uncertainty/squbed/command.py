@@ -17,7 +17,7 @@ from models.uncertainty.squbed.chat import ChatRefiner
 from models.uncertainty.squbed.encoders import ClipVideos, S3dVideos, SentenceTexts
 from models.uncertainty.squbed.estimate import Dimensions, estimate
 from models.uncertainty.squbed.interfaces import Parts, PromptRefiner, TextEmbedder, VideoEmbedder
-from models.uncertainty.squbed.offline import HashedTexts, TemplateRefiner
+from models.uncertainty.squbed.offline import NEVER_MEANT, HashedTexts, TemplateRefiner
 from models.uncertainty.squbed.planner_reading import read
 from models.uncertainty.squbed.prompts import read_prompts
 from models.uncertainty.squbed.report import as_text, report, write
@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     scenes = SceneVideos(bundle, options.data or _recorded(options.out / "scenes"), options.split, options.steps)
     if options.reading == "planner":
-        refiner = choose_refiner(options)
+        refiner = choose_refiner(options, bundle)
         found = read(tasks, bundle, scenes, refiner, amounts, _say)
         results = report(found, (refiner.name, "chunk of motion", scenes.name, "change of the latents"), amounts, None)
     else:
@@ -55,14 +55,14 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def choose_refiner(options: argparse.Namespace) -> PromptRefiner:
+def choose_refiner(options: argparse.Namespace, bundle: Bundle) -> PromptRefiner:
     """The refiner that the command line names.
 
     Raises:
         ModelsError: It is not fully named.
     """
     if not options.chat_url:
-        return TemplateRefiner()
+        return TemplateRefiner([name for name in bundle.config.phrases if name not in NEVER_MEANT])
     if not options.chat_model:
         raise ModelsError("--chat-url needs --chat-model, the name of the model there")
     return ChatRefiner(options.chat_url, options.chat_model, options.chat_key_variable)
@@ -86,7 +86,7 @@ def choose(options: argparse.Namespace, bundle: Bundle, scenes: SceneVideos) -> 
         videos = ClipVideos(_named(name, "--video-embedder clip:MODEL"))
     else:
         videos = S3dVideos() if kind == "s3d" else LatentVideos(bundle)
-    return Parts(choose_refiner(options), texts, scenes, videos)
+    return Parts(choose_refiner(options, bundle), texts, scenes, videos)
 
 
 def _named(name: str, usage: str) -> str:

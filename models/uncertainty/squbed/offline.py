@@ -13,6 +13,8 @@ from models.uncertainty.squbed.interfaces import Task
 
 OPEN_WORDS = ("object", "thing", "something", "anything", "item", "it", "stuff", "one", "toy")
 """Words that leave open what is meant."""
+NEVER_MEANT = ("bowl", "robot")
+"""Known names that no one means by them: where things go, and what moves them."""
 MANNERS = (
     "slowly", "carefully", "gently", "with one smooth motion", "from above", "from the side", "along the shortest way",
     "while keeping the gripper level", "without touching anything else", "with a firm grasp",
@@ -32,7 +34,7 @@ class TemplateRefiner:
 
     def __init__(self, objects: Sequence[str] = ()) -> None:
         """Know what may be meant by an open word, unless the task says what is there."""
-        self._objects = tuple(objects) or tuple(name for name in SYNONYMS if name not in ("bowl", "robot"))
+        self._objects = tuple(objects) or tuple(name for name in SYNONYMS if name not in NEVER_MEANT)
         self.name = f"template {zlib.crc32(' '.join(self._objects).encode()):08x}"
 
     def refine(self, task: Task, count: int, seed: int) -> list[str]:
