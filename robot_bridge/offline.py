@@ -79,8 +79,8 @@ class OfflineReplay:
         Raises:
             BridgeError: No planner answers, or it is gone before the end.
         """
-        self._link.start()
         try:
+            self._link.start()
             self._tell(event("started", self._now, detail=f"{self._config.robot}, dry run, as fast as the planner"))
             self._tick_until_ready(meeting)
             for message in self._bag.messages([*self._bag.needed, ros_names.INSTRUCTION]):

@@ -103,7 +103,7 @@ def comparable(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     """
     if not (old.get("fast") and new.get("fast")):
         raise BridgeError("a replay at recorded speed asks when the machine has time; compare those made with --fast.")
-    for name, words in (("bag", "bag (or mapping)"), ("instruction", "instruction")):
+    for name, words in (("bag", "bag"), ("instruction", "instruction")):
         if old.get(name) != new.get(name):
             raise BridgeError(f"not comparable: another {words}: {old.get(name)!r} before, {new.get(name)!r} now.")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -43,12 +43,14 @@ class Cell:
         seconds: How long to listen to cameras and joints.
         picture: Where the cameras' pictures go.
         listen: Takes a `Look` at the given topics; None where there is no ROS.
+        controllers: Asks the controller manager: name -> state; None where it cannot be asked.
     """
 
     config: BridgeConfig
     seconds: float = 2.0
     picture: Path = Path("cameras.png")
     listen: Callable[[Iterable[str], float], Look] | None = None
+    controllers: Callable[[], Mapping[str, str] | None] = lambda: None
     extra_topics: tuple[str, ...] = field(default=("/robot_description",))
 
     @cached_property

@@ -106,4 +106,11 @@ def _cell(arguments: argparse.Namespace) -> Cell:
 
         return really(list(topics), seconds, config.use_sim_time)
 
-    return Cell(config, arguments.seconds, arguments.pictures, listen if find_spec("rclpy") else None)
+    def controllers() -> dict[str, str] | None:
+        from robot_bridge.listening.ros_edge import controllers as really
+
+        return really()
+
+    if find_spec("rclpy") is None:
+        return Cell(config, arguments.seconds, arguments.pictures)
+    return Cell(config, arguments.seconds, arguments.pictures, listen, controllers)

@@ -101,10 +101,15 @@ def controller(cell: Cell, look: Look) -> Check:
     topic = cell.config.arm_topic
     if cell.config.backend in ("droid_nuc", "follow_joint_trajectory", "dry_run"):
         return Check("controller", SKIPPED, f"backend {cell.config.backend} sends to no topic")
+    name = topic.strip("/").split("/")[-2]
+    activate = f"ros2 control list_controllers; ros2 control set_controller_state {name} active"
+    states = cell.controllers()
+    if states is not None and states.get(name) != "active":
+        return Check("controller", MISSING, f"{name} is {states.get(name, 'not loaded')}", activate)
     if not look.subscribers.get(topic):
-        name = topic.strip("/").split("/")[0]
-        advice = f"ros2 control list_controllers; ros2 control set_controller_state {name} active"
-        return Check("controller", MISSING, f"nobody listens to {topic}", advice)
+        return Check("controller", MISSING, f"nobody listens to {topic}", activate)
+    if states is not None:
+        return Check("controller", OK, f"{name} is active")
     return Check(
         "controller", OK, f"somebody listens to {topic}", "whether it is active: ros2 control list_controllers"
     )

@@ -134,6 +134,26 @@ def listen(wanted: Collection[str], seconds: float, sim_time: bool = False, pict
     return Look(topics, subscribers, heard, seconds)
 
 
+def controllers(manager: str = "/controller_manager", patience: float = 2.0) -> dict[str, str] | None:
+    """Controller -> state (``active``, ``inactive``, ...); None where nobody answers or the messages are not here."""
+    try:
+        kind = importlib.import_module("controller_manager_msgs.srv").ListControllers
+    except ImportError:
+        return None
+    listener = _Listener("vidplan_controllers", False)
+    try:
+        client = listener.node.create_client(kind, f"{manager}/list_controllers")
+        if not client.wait_for_service(timeout_sec=patience):
+            return None
+        answered, future = threading.Event(), client.call_async(kind.Request())
+        future.add_done_callback(lambda _: answered.set())
+        if not answered.wait(patience):
+            return None
+        return {each.name: each.state for each in future.result().controller}
+    finally:
+        listener.close()
+
+
 def discovery(patience: float = 5.0) -> float | None:
     """Seconds until two ROS programs on this machine hear each other; None where they do not."""
     one, other = _Listener("vidplan_discovery_a", False), _Listener("vidplan_discovery_b", False)

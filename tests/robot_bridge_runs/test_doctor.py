@@ -118,6 +118,16 @@ def test_a_small_picture_and_no_listener_are_told(cell: Any) -> None:
     assert (controller.state, arm_topic("panda") in controller.found) == ("missing", True)
 
 
+def test_the_controller_manager_is_asked_where_it_can_be(cell: Any) -> None:
+    here = cell(sound())
+    name = "panda_arm_controller"
+    for states, state in (({name: "active"}, "ok"), ({name: "inactive"}, "missing"), ({}, "missing"), (None, "ok")):
+        here.controllers = lambda states=states: states
+        check = found(robot.robot(here))["controller"]
+        assert check.state == state
+        assert state == "ok" or f"set_controller_state {name} active" in check.advice
+
+
 def test_what_cannot_be_looked_at_counts_only_where_it_was_asked_for(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], cell: Any
 ) -> None:
