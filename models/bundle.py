@@ -10,6 +10,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -28,6 +29,8 @@ from models.value import ValueHead
 from models.video_model import VideoModel
 
 FORMAT = 1
+FAMILY = "VideoModel"
+"""Class name of the world model in bundles that name none."""
 PARTS = ("autoencoder", "denoiser", "uncertainty", "value", "semantic")
 
 
@@ -137,10 +140,19 @@ def build(config: BundleConfig) -> Bundle:
 def load_bundle(path: str | Path, device: str = "cpu") -> Bundle:
     """Load a bundle, ready for inference (float32, evaluation mode, weights without gradients).
 
+    A bundle of another family (`family_of`) is loaded by its own package, and has the same parts.
+
     Raises:
         BundleError: A file is missing or damaged, or weights do not fit the configuration.
     """
     folder = Path(path)
+    if family_of(folder) == "CtrlWorldModel":
+        from models.ctrl_world import require_full
+
+        require_full()
+        from models.ctrl_world.bundle import load_ctrl_world
+
+        return cast(Bundle, load_ctrl_world(folder, device))
     config = read_config(folder)
     bundle = build(config)
     for name, module in bundle.parts().items():
@@ -191,23 +203,39 @@ def read_config(path: str | Path) -> BundleConfig:
     """Read ``bundle.json``.
 
     Raises:
-        BundleError: It is missing, not JSON, of another format, or lacks a field.
+        BundleError: It is missing, not JSON, of another family or format, or lacks a field.
     """
-    file = Path(path) / "bundle.json"
-    try:
-        values = json.loads(file.read_text())
-    except FileNotFoundError as error:
-        raise BundleError(
-            f"{file} is missing: {path} is not a bundle (the shipped one is models/bundles/tabletop)"
-        ) from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise BundleError(f"{file} is not JSON: {error}") from error
+    file, values = Path(path) / "bundle.json", _read_values(path)
+    if family_of(path) != FAMILY:
+        raise BundleError(f"{file} is of the family {family_of(path)}, need {FAMILY}")
     if isinstance(values, dict) and values.get("format") != FORMAT:
         raise BundleError(f"{file} has format {values.get('format')!r}, this version of vidplan reads {FORMAT}")
     try:
         return from_plain(BundleConfig, values)
     except ValueError as error:
         raise BundleError(f"{file}: {error}") from error
+
+
+def family_of(path: str | Path) -> str:
+    """Class name of a bundle's world model.
+
+    Raises:
+        BundleError: ``bundle.json`` is missing or not JSON.
+    """
+    values = _read_values(path)
+    return str(values.get("family", FAMILY)) if isinstance(values, dict) else FAMILY
+
+
+def _read_values(path: str | Path) -> Any:
+    file = Path(path) / "bundle.json"
+    try:
+        return json.loads(file.read_text())
+    except FileNotFoundError as error:
+        raise BundleError(
+            f"{file} is missing: {path} is not a bundle (the shipped one is models/bundles/tabletop)"
+        ) from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise BundleError(f"{file} is not JSON: {error}") from error
 
 
 def bundle_hash(path: str | Path) -> str:

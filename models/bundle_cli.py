@@ -1,4 +1,4 @@
-"""`vidplan bundle inspect`: explain a bundle."""
+"""`vidplan bundle`: explain a bundle, or make one of published weights."""
 
 from __future__ import annotations
 
@@ -6,37 +6,76 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 DEFAULT_BUNDLE = Path(__file__).parent / "bundles" / "tabletop"
 
 
 def main(argv: list[str]) -> int:
     """Run the command; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="vidplan bundle", description="Explain a bundle: models, shapes, cameras, hash."
-    )
-    commands = parser.add_subparsers(dest="command", required=True)
-    inspect = commands.add_parser("inspect", help="load a bundle, check it, and say what is in it")
-    inspect.add_argument("bundle", nargs="?", type=Path, default=DEFAULT_BUNDLE, help="its folder (default: tabletop)")
-    inspect.add_argument("--json", action="store_true", help="print one JSON object instead of text")
-    options = parser.parse_args(argv)
+    options = _parser().parse_args(argv)
 
     from models.errors import ModelsError
 
     try:
-        report = describe(options.bundle)
+        report = describe(options.bundle) if options.command == "inspect" else _import(options)
     except ModelsError as error:
         print(f"vidplan bundle: {error}", file=sys.stderr)
         return 1
     print(json.dumps(report, indent=1) if options.json else as_text(report))
-    return 0
+    return 1 if report.get("changed_files") else 0
 
 
-def describe(path: Path) -> dict:
-    """What is in a bundle, as JSON-ready values; loads every weight."""
-    from models.bundle import load_bundle
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="vidplan bundle",
+        description="Explain a bundle: models, shapes, cameras, hash; or import published weights.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    inspect = commands.add_parser("inspect", help="check a bundle, and say what is in it")
+    inspect.add_argument("bundle", nargs="?", type=Path, default=DEFAULT_BUNDLE, help="its folder (default: tabletop)")
+    inspect.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+    fetch = commands.add_parser("import", help="make a bundle of published weights (docs/full-size.md)")
+    fetch.add_argument("family", choices=["ctrl-world"])
+    fetch.add_argument("--svd", type=Path, required=True, help="stabilityai/stable-video-diffusion-img2vid")
+    fetch.add_argument("--clip", type=Path, required=True, help="openai/clip-vit-base-patch32")
+    fetch.add_argument("--checkpoint", type=Path, required=True, help="checkpoint-10000.pt of yjguo/Ctrl-World")
+    fetch.add_argument("--out", type=Path, required=True, help="folder to make")
+    fetch.add_argument("--statistics", type=Path, help="stat.json of the training data (default: DROID's)")
+    fetch.add_argument("--relevance", type=Path, help="CLIP or SigLIP for the semantic reward")
+    fetch.add_argument(
+        "--views",
+        nargs=3,
+        default=["left", "right", "wrist"],
+        help="view order of training (default: left right wrist)",
+    )
+    fetch.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+    return parser
+
+
+def _import(options: argparse.Namespace) -> dict[str, Any]:
+    from models.ctrl_world import require_full
+
+    require_full()
+    from models.ctrl_world.importer import Sources, import_ctrl_world
+
+    sources = Sources(options.svd, options.clip, options.checkpoint, options.statistics, options.relevance)
+    import_ctrl_world(sources, options.out, tuple(options.views))
+    return describe(options.out)
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """What is in a bundle, as JSON-ready values; every weight is read, every hash compared."""
+    from models.bundle import FAMILY, family_of, load_bundle
     from models.config_io import to_plain
 
+    if family_of(path) != FAMILY:
+        from models.ctrl_world import require_full
+
+        require_full()
+        from models.ctrl_world.inspection import describe_ctrl_world
+
+        return describe_ctrl_world(path)
     bundle = load_bundle(path)
     files = sorted(file for file in path.iterdir() if file.suffix == ".safetensors")
     return {
@@ -48,9 +87,13 @@ def describe(path: Path) -> dict:
     }
 
 
-def as_text(report: dict) -> str:
+def as_text(report: dict[str, Any]) -> str:
     """The same for people."""
     config = report["config"]
+    if "family" in config:
+        from models.ctrl_world.inspection import ctrl_world_as_text
+
+        return ctrl_world_as_text(report)
     rows, columns = config["image_size"]
     denoiser = config["denoiser"]
     lines = [

@@ -1,0 +1,144 @@
+"""What Ctrl-World's network is told: history latents, the current frame, one scaled pose per frame, the instruction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from models.conditioning import METRES, TABLE_CENTRE, Condition, Conditioner, pose_matrix, six_dimensional
+from models.ctrl_world.config import CtrlWorldConfig
+from models.errors import ShapeError
+from robot_model.conventions import PINCH_OFFSET
+
+
+@dataclass(frozen=True)
+class FramewiseCondition(Condition):
+    """What a head is told (`Condition`), and besides what the diffusion model is told.
+
+    Attributes:
+        slots: ``(B, S, 4, V*h, w)`` clean latents of the history slots.
+        current: ``(B, 1, 4, V*h, w)`` latents of the conditioning frame.
+        poses: ``(B, S + 1 + H, 7)`` scaled poses at the slots, at the current frame and at the new ones.
+        text: ``(B, E)`` embedding of the instruction; E = 0 for none.
+        told: ``(B,)`` 1 where actions and text are told, 0 where the token is zero (guidance).
+    """
+
+    slots: Tensor
+    current: Tensor
+    poses: Tensor
+    text: Tensor
+    told: Tensor
+
+    def rows(self, rows: slice) -> FramewiseCondition:
+        """The conditions of some rows of the batch."""
+        return FramewiseCondition(**{name: value[rows] for name, value in vars(self).items()})
+
+    def without_actions(self, rows: Tensor) -> FramewiseCondition:
+        """The same with zero tokens in the given rows ``(B,)`` bool."""
+        return replace(self, told=self.told * ~rows)
+
+    def noised(self, config: CtrlWorldConfig, generator: torch.Generator) -> FramewiseCondition:
+        """As in training: noised and rescaled history and current frame, tokens dropped here and there."""
+        device, rows = self.slots.device, len(self.told)
+
+        def draw(*shape: int) -> Tensor:
+            return torch.randn(shape, generator=generator).to(device)
+
+        history = config.history_noise * draw(rows, self.slots.shape[1], 1, 1, 1)
+        current = config.current_noise * torch.rand(rows, 1, 1, 1, 1, generator=generator).to(device)
+        dropped = torch.rand(rows, generator=generator).to(device) < config.action_dropout
+        return replace(
+            self.without_actions(dropped),
+            slots=(self.slots + history * draw(*self.slots.shape)) / (1 + history.square()).sqrt(),
+            current=(self.current + current * draw(*self.current.shape)) / (1 + current.square()).sqrt(),
+        )
+
+
+class PoseScale(nn.Module):
+    """Poses to [-1, 1] between two percentiles of the training data, clipped."""
+
+    lower: Tensor
+    upper: Tensor
+
+    def __init__(self, lower: Sequence[float], upper: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("lower", torch.tensor(lower), persistent=False)
+        self.register_buffer("upper", torch.tensor(upper), persistent=False)
+
+    def forward(self, poses: Tensor) -> Tensor:
+        """Scale ``(..., 7)``."""
+        return (2 * (poses - self.lower) / (self.upper - self.lower) - 1).clamp(-1, 1)
+
+
+class PoseConditioner(Conditioner):
+    """`Conditioner` of a cell whose cameras are not calibrated: the same pose features, empty heat maps."""
+
+    def __init__(self, rows: int, columns: int) -> None:
+        nn.Module.__init__(self)
+        self.size = (rows, columns)
+        self.register_buffer("pinch_offset", torch.tensor(PINCH_OFFSET[:3, 3].copy()).float(), persistent=False)
+        self.register_buffer("centre", torch.tensor(TABLE_CENTRE), persistent=False)
+
+    def forward(self, history: Tensor, history_poses: Tensor, actions: Tensor) -> Condition:
+        """See `Conditioner`."""
+        now = history_poses.shape[1] - 1
+        poses = torch.cat([history_poses, actions], dim=1)
+        rotation = pose_matrix(poses)[..., :3, :3]
+        turned = rotation[:, now : now + 1].transpose(-1, -2) @ rotation
+        tool = poses[..., :3] + rotation @ self.pinch_offset
+        features = torch.cat(
+            [
+                (poses[..., :3] - poses[:, now : now + 1, :3]) * METRES,
+                (six_dimensional(turned) - six_dimensional(torch.eye(3, device=poses.device))) * 2,
+                poses[..., 6:] * 2 - 1,
+                (tool - self.centre) * METRES / 2,
+                six_dimensional(rotation),
+            ],
+            dim=-1,
+        )
+        nothing = history.new_zeros(1, 1, 1, 1, 1)
+        maps = nothing.expand(len(poses), 1 + actions.shape[1], 2, *self.size)
+        advected = nothing.expand(len(poses), actions.shape[1], history.shape[2], *self.size)
+        return Condition(history, history_poses, actions, features, maps, maps, advected)
+
+
+class FramewiseConditioner(nn.Module):
+    """Puts a `FramewiseCondition` together."""
+
+    def __init__(self, config: CtrlWorldConfig) -> None:
+        super().__init__()
+        rows, columns = config.latent_size
+        self.slots = list(config.history_slots)
+        self.poses = PoseConditioner(rows * len(config.views), columns)
+        self.scale = PoseScale(config.pose_lower, config.pose_upper)
+
+    def forward(self, history: Tensor, history_poses: Tensor, actions: Tensor, text: Tensor) -> FramewiseCondition:
+        """Describe a scene.
+
+        Args:
+            history: ``(B, T, 4, V*h, w)`` latents at the history offsets, the current frame last.
+            history_poses: ``(B, T, 7)`` measured poses.
+            actions: ``(B, H, 7)``.
+            text: ``(B or 1, E)`` embedding of the instruction.
+
+        Raises:
+            ShapeError: The shapes do not fit each other or this model.
+        """
+        shapes = tuple(history.shape[:2]), tuple(history_poses.shape), tuple(actions.shape)
+        if history_poses.shape != (*shapes[0], 7) or actions.shape[::2] != (shapes[0][0], 7):
+            raise ShapeError(f"need history (B, T, ...), its poses (B, T, 7) and actions (B, H, 7), got {shapes}")
+        if max(self.slots) >= shapes[0][1]:
+            raise ShapeError(f"this model looks at {max(self.slots) + 2} history frames, got {shapes[0][1]}")
+        described = self.poses(history, history_poses, actions)
+        path = torch.cat([history_poses[:, self.slots], history_poses[:, -1:], actions], dim=1)
+        return FramewiseCondition(
+            **vars(described),
+            slots=history[:, self.slots],
+            current=history[:, -1:],
+            poses=self.scale(path),
+            text=text.expand(len(history), -1),
+            told=history.new_ones(len(history)),
+        )

@@ -1,0 +1,50 @@
+"""The instruction as CLIP's text embedding, from a local folder, remembered between plans."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoTokenizer, CLIPTextModelWithProjection
+
+from models.errors import BundleError
+
+REMEMBERED = 256
+"""Instructions whose embedding is kept."""
+
+
+class InstructionEncoder(nn.Module):
+    """CLIP's text tower and tokenizer. It is frozen in Ctrl-World."""
+
+    def __init__(self, folder: Path) -> None:
+        """Load from a folder in transformers' layout.
+
+        Raises:
+            BundleError: It is missing or cannot be read.
+        """
+        super().__init__()
+        try:
+            self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            encoder = CLIPTextModelWithProjection.from_pretrained(folder, local_files_only=True)
+        except (OSError, ValueError) as error:
+            raise BundleError(f"{folder} holds no CLIP text encoder in transformers' layout: {error}") from error
+        self.encoder = encoder.float().eval().requires_grad_(False)
+        self._known: OrderedDict[str, Tensor] = OrderedDict()
+
+    @torch.no_grad()
+    def forward(self, instruction: str) -> Tensor:
+        """Embedding ``(1, E)`` of an instruction, float32 on the encoder's device; the empty one has one too."""
+        device = self.encoder.device
+        known = self._known.get(instruction)
+        if known is None or known.device != device:
+            longest = self.encoder.config.max_position_embeddings
+            tokens = self.tokenizer(
+                [instruction], padding="max_length", max_length=longest, truncation=True, return_tensors="pt"
+            )
+            known = self.encoder(**tokens.to(device)).text_embeds.float()
+            self._known[instruction] = known
+            if len(self._known) > REMEMBERED:
+                self._known.popitem(last=False)
+        return known
