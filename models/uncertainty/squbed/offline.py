@@ -38,17 +38,16 @@ class TemplateRefiner:
         self.name = f"template {zlib.crc32(' '.join(self._objects).encode()):08x}"
 
     def refine(self, task: Task, count: int, seed: int) -> list[str]:
-        """See `PromptRefiner`."""
+        """See `PromptRefiner`; what may be meant is gone through in turn, in random order."""
         rng = np.random.default_rng([seed, zlib.crc32(task.prompt.encode())])
-        return [self._once(task, rng) for _ in range(count)]
-
-    def _once(self, task: Task, rng: np.random.Generator) -> str:
         objects = [name for name in task.objects or self._objects if name not in task.prompt.lower()]
-        text = task.prompt.strip().rstrip(".!")
-        if objects:
-            text = re.sub(
-                rf"\b({'|'.join(OPEN_WORDS)})\b", lambda _: objects[rng.integers(len(objects))], text, flags=re.I
-            )
+        order = rng.permutation(len(objects))
+        return [self._once(task.prompt, objects[order[k % len(order)]] if objects else "", rng) for k in range(count)]
+
+    def _once(self, prompt: str, meant: str, rng: np.random.Generator) -> str:
+        text = prompt.strip().rstrip(".!")
+        if meant:
+            text = re.sub(rf"\b({'|'.join(OPEN_WORDS)})\b", meant, text, flags=re.I)
         for name, others in SYNONYMS.items():
             if re.search(rf"\b{name}\b", text, flags=re.I):
                 text = re.sub(rf"\b{name}\b", others[rng.integers(len(others))], text, count=1, flags=re.I)
