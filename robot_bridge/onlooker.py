@@ -11,7 +11,7 @@ from typing import Any
 from robot_bridge.events import in_words
 
 _TASK = re.compile(r"(?i)^\s*(?:put|place|move|drop)\s+(?:(?:the|an?)\s+)?(.+?)\s+(?:in(?:to)?|on(?:to)?|to)\b")
-_QUIET = ("connected", "waiting", "finished")
+_QUIET = ("connected", "waiting", "activated", "finished")
 THE_END = "the bridge is ending"
 """Detail of the stop with which every run ends."""
 
