@@ -13,13 +13,20 @@ from robot_bridge.bag_check import SLOW
 from robot_bridge.bags import Bag
 from robot_bridge.errors import BridgeError, ImageError
 from robot_bridge.images import compressed_to_rgb, image_to_rgb
-from robot_bridge.recorded import COMPRESSED, IMAGE, JOINT_STATE, STRING, Recorded, decode, recorded_robot
+from robot_bridge.recorded import (
+    COMPRESSED,
+    IMAGE,
+    JOINT_STATE,
+    STRING,
+    Recorded,
+    decode,
+    picture_topics,
+    recorded_robot,
+)
 from robot_model import gripper
 from robot_model.franka import franka
 from robot_model.ros_names import CAMERAS
 
-NO_CAMERA = ("depth", "infra", "disparity", "confidence", "mask", "theora", "/right/color", "right_raw", "/right/image")
-"""Parts of topic names that are no colour picture, or the right eye of a stereo camera."""
 SIGNS = {
     "wrist": ("wrist", "hand", "gripper", "eef", "_ee", "ee_", "tool", "mini"),
     "left": ("left", "exterior_1", "ext1", "exterior1", "side", "cam_1", "camera_1", "camera1"),
@@ -118,20 +125,13 @@ _LOOKED_AT = (IMAGE, COMPRESSED, JOINT_STATE, STRING, *NUMBERS)
 
 
 def _is_camera(first: Recorded) -> bool:
-    name = first.topic.lower()
-    if first.type not in (IMAGE, COMPRESSED) or any(part in name for part in NO_CAMERA):
-        return False
-    decoded = decode(first)
+    decoded = decode(first) if picture_topics({first.topic: first.type}) else None
     return decoded is not None and not (first.type == IMAGE and decoded.encoding in ("16UC1", "32FC1", "mono16"))
 
 
 def _cameras(firsts: dict[str, Recorded]) -> dict[str, tuple[str, bool]]:
     """Role -> topic, and whether its name says so."""
-    names = sorted(name for name, first in firsts.items() if _is_camera(first))
-    # Of one picture that is there raw and compressed, the raw one.
-    names = [
-        name for name in names if name.removesuffix("/compressed") not in names or not name.endswith("/compressed")
-    ]
+    names = picture_topics({name: first.type for name, first in firsts.items() if _is_camera(first)})
     if len(names) < len(CAMERAS):
         raise BridgeError(
             f"{len(names)} topics with colour pictures ({', '.join(names) or 'none'}); planning takes three cameras: "

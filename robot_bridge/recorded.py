@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -21,6 +21,8 @@ OPTIONAL = {
 COMMANDED_POSE = "/recorded/commanded_pose"
 """geometry_msgs/PoseStamped: what the operator commanded when the episode was recorded."""
 ROBOTS = ("panda", "fr3")
+NO_CAMERA = ("depth", "infra", "disparity", "confidence", "mask", "theora", "/right/color", "right_raw", "/right/image")
+"""Parts of topic names that are no colour picture, or the right eye of a stereo camera."""
 _STAMPED = ("sensor_msgs/", "geometry_msgs/msg/PoseStamped", "trajectory_msgs/msg/JointTrajectory")
 
 
@@ -56,6 +58,17 @@ def decode(message: Recorded) -> Any | None:
     if message.type == JOINT_STATE and len(decoded.name) > len(decoded.position):
         return None
     return decoded
+
+
+def picture_topics(kinds: Mapping[str, str]) -> list[str]:
+    """Topics of colour pictures, in order of their names; of a picture that is there raw and compressed, the raw one.
+
+    Args:
+        kinds: Topic -> type.
+    """
+    found = [name for name, kind in kinds.items() if kind in (IMAGE, COMPRESSED)]
+    found = [name for name in found if not any(part in name.lower() for part in NO_CAMERA)]
+    return sorted(n for n in found if not (n.endswith("/compressed") and n.removesuffix("/compressed") in found))
 
 
 def recorded_robot(joint_names: Collection[str]) -> str | None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from robot_bridge.errors import ImageError
 from robot_bridge.images import compressed_to_rgb, image_to_rgb
-from robot_bridge.recorded import COMPRESSED, IMAGE, Recorded, decode
+from robot_bridge.recorded import COMPRESSED, IMAGE, Recorded, decode, picture_topics
 
 QUIET = ("/rosout", "/parameter_events", "/clock")
 """Topics that every node brings; on simulated time it listens to a clock."""
@@ -104,8 +104,8 @@ class Look:
 
     @property
     def image_topics(self) -> list[str]:
-        """Topics that carry pictures, in order of their names."""
-        return sorted(name for name, kind in self.topics.items() if kind in (IMAGE, COMPRESSED))
+        """Topics that carry colour pictures, see `picture_topics`."""
+        return picture_topics(self.topics)
 
     def pictures(self, topics: list[str]) -> list[tuple[str, np.ndarray | None]]:
         """The newest picture of each topic, None where none came or it cannot be read."""

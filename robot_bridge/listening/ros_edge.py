@@ -22,6 +22,7 @@ from std_msgs.msg import String
 
 from robot_bridge.errors import BridgeError
 from robot_bridge.listening.look import Heard, Look
+from robot_bridge.recorded import picture_topics
 
 MEETING = (0.7, 2.5)
 """Seconds until the graph is taken as known, and until a topic that is looked for counts as absent.
@@ -110,7 +111,7 @@ def listen(wanted: Collection[str], seconds: float, sim_time: bool = False, pict
         wanted: Topics to listen to; those that are not there are left out of `Look.heard`.
         seconds: How long on the robot's clock; a simulation that is slower gets up to `SLOW_CLOCK` times as long.
         sim_time: Whether the robot's clock is ``/clock``.
-        pictures_of_all: Also take every other topic that carries pictures.
+        pictures_of_all: Also take every other topic that carries colour pictures.
     """
     listener, heard, firsts = _Listener("vidplan_look", sim_time), dict[str, Heard](), dict[str, float]()
 
@@ -120,7 +121,7 @@ def listen(wanted: Collection[str], seconds: float, sim_time: bool = False, pict
 
     try:
         topics = listener.meet(wanted)
-        images = [name for name, kind in topics.items() if kind.endswith(("/Image", "/CompressedImage"))]
+        images = picture_topics(topics)
         subscribers = {name: listener.node.count_subscribers(name) for name in topics}
         for topic in dict.fromkeys([*wanted, *(images if pictures_of_all else ())]):
             if topic in topics:

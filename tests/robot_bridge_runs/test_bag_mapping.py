@@ -14,7 +14,7 @@ from robot_bridge.bags import Bag
 from robot_bridge.errors import ConfigError
 from robot_bridge.images import compressed_to_rgb, image_to_rgb
 from robot_bridge.joint_states import JointReader
-from robot_bridge.recorded import COMPRESSED, decode
+from robot_bridge.recorded import COMPRESSED, IMAGE, decode, picture_topics
 from robot_model.conventions import DROID_RESET_JOINTS
 from robot_model.ros_names import JOINT_STATES, camera_topic
 
@@ -104,6 +104,20 @@ def test_a_bag_without_three_cameras_gets_no_mapping(tmp_path: Path, monkeypatch
     bag = write_foreign(tmp_path / "two", seconds=0.5)
     assert bag_cli.main(["inspect", str(bag), "--write-mapping", str(tmp_path / "m.yaml")]) == 1
     assert not (tmp_path / "m.yaml").exists()
+
+
+def test_depth_right_eyes_and_twins_are_no_cameras() -> None:
+    names = [
+        "/cam/image",
+        "/cam/image/compressed",
+        "/lone/compressed",
+        "/cam/depth/image",
+        "/zed/right/image",
+        "/cam/infra1",
+    ]
+    kinds = dict.fromkeys(names, IMAGE) | {"/talk": "std_msgs/msg/String"}
+    kinds |= {name: COMPRESSED for name in names if name.endswith("compressed")}
+    assert picture_topics(kinds) == ["/cam/image", "/lone/compressed"]
 
 
 def test_stamps_of_another_clock_are_replaced_by_those_of_receipt(tmp_path: Path) -> None:
