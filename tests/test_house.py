@@ -58,7 +58,7 @@ def test_ros_is_at_the_edge_of_the_bridge_and_the_cell() -> None:
         for path in (ROOT / room).rglob("*.py")
         if "rclpy" in imported(path)
     }
-    assert edge <= {"node.py", "replay.py", "demo.py", "doctor.py", "player.py", "cli.py", "ros_edge.py"}, edge
+    assert edge <= {"node.py", "replay.py", "demo.py", "player.py", "cli.py", "ros_edge.py"}, edge
 
 
 def test_launch_and_docker_are_no_python_packages() -> None:
