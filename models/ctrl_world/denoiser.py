@@ -63,7 +63,7 @@ class CtrlWorldDenoiser(nn.Module):
 
     def set_precision(self, precision: torch.dtype) -> None:
         """Keep the U-Net's weights in another precision, e.g. bfloat16 for inference."""
-        self.unet.to(precision)
+        nn.Module.to(self.unet, precision)  # diffusers' own `to` warns of modules it would rather keep, and has none
 
     def checkpoint_activations(self) -> None:
         """Recompute activations in the backward pass: less memory, about a third more work."""

@@ -10,12 +10,33 @@ import torch
 from diffusers import AutoencoderKLTemporalDecoder, UNetSpatioTemporalConditionModel
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import Tensor, nn
-from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPVisionConfig, CLIPVisionModelWithProjection
-from transformers import PreTrainedTokenizerFast
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModelWithProjection,
+    CLIPVisionConfig,
+    CLIPVisionModelWithProjection,
+    PreTrainedTokenizerFast,
+)
 
 from models.ctrl_world.config import CtrlWorldConfig, UNetConfig, VaeConfig
 
-WORDS = "a photo of the carrot pea bowl object thing background table robot arm put in . red".split()
+WORDS = [
+    "a",
+    "photo",
+    "of",
+    "the",
+    "carrot",
+    "pea",
+    "bowl",
+    "object",
+    "thing",
+    "background",
+    "table",
+    "robot",
+    "arm",
+    ".",
+]
+WORDS += ["put", "in", "red"]
 TEXT = {
     "model_type": "clip_text_model",
     "vocab_size": len(WORDS) + 3,

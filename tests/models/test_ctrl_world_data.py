@@ -31,9 +31,9 @@ def test_scaling_by_hand():
 
 
 @pytest.fixture(scope="module")
-def clips(droid: Path) -> tuple[ObservedClips, LatentEpisodes]:
+def clips(droid: Path) -> ObservedClips:
     split = LatentEpisodes(droid, "val", shortest=17)
-    return ObservedClips(split.spans, split.poses, split.latents, CONFIG.history_offsets, CONFIG.horizon), split
+    return ObservedClips(split.spans, split.poses, split.latents, CONFIG.history_offsets, CONFIG.horizon)
 
 
 def test_percentiles_are_the_published_ones(droid: Path):
@@ -43,11 +43,10 @@ def test_percentiles_are_the_published_ones(droid: Path):
 
 
 def test_frames_and_poses_of_a_clip_are_those_of_the_episode(droid: Path, clips):
-    cut, split = clips
     name = next(iter(open_source(droid).stamps("val")))
     annotation = json.loads((droid / "annotation" / "val" / f"{name}.json").read_text())
     now = 14  # of the first episode, 5 Hz; the 15 Hz state of frame n is 3 n
-    batch = cut.at(np.array([now]))
+    batch = clips.at(np.array([now]))
     described = FramewiseConditioner(CONFIG)(batch.history, batch.history_poses, batch.actions, torch.zeros(1, 0))
     frames = [2, 2, 2, 5, 8, 11, 14, 15, 16, 17, 18]
     cartesian = annotation["observation.state.cartesian_position"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -41,7 +43,7 @@ def noise_of() -> Tensor:
 def test_fifty_steps_are_a_plain_euler_loop(condition):
     network, x = Listening(), noise_of() * (700.0**2 + 1) ** 0.5
     levels = [(700 ** (1 / 7) + i / 49 * (0.002 ** (1 / 7) - 700 ** (1 / 7))) ** 7 for i in range(50)] + [0.0]
-    for sigma, lower in zip(levels[:-1], levels[1:], strict=True):
+    for sigma, lower in pairwise(levels):
         raw = network(x / (sigma**2 + 1) ** 0.5, torch.full((2,), sigma).log() / 4, condition, None)
         clean = x / (sigma**2 + 1) - sigma / (sigma**2 + 1) ** 0.5 * raw
         x = x + (x - clean) / sigma * (lower - sigma)
