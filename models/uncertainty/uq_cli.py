@@ -61,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
     squbed.add_argument("--refinements", type=_positive, default=10, metavar="N", help="refined prompts (%(default)s)")
     squbed.add_argument("--videos", type=_positive, default=10, metavar="M", help="videos of each (%(default)s)")
     squbed.add_argument("--text-dimensions", type=_dimensions, default=8, metavar="N", help="of prompts (%(default)s)")
-    squbed.add_argument("--video-dimensions", type=_dimensions, default=16, metavar="N", help="of videos (%(default)s)")
+    squbed.add_argument("--video-dimensions", type=_dimensions, default=8, metavar="N", help="of videos (%(default)s)")
     squbed.add_argument("--seed", type=int, default=0, help="of prompts and noise (%(default)s)")
     squbed.add_argument("--chat-url", metavar="URL", help="refine prompts by a chat endpoint, e.g. http://HOST:8080/v1")
     squbed.add_argument("--chat-model", metavar="NAME", help="the model there")

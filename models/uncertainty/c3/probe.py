@@ -109,11 +109,8 @@ class Probe(nn.Module, ABC):
 
     def forward(self, imagined: Imagined) -> Uncertainty:
         """Judge an imagined video: h is the probability that an error exceeds ``config.eps``, channels averaged."""
-        trunk = self.trunk(imagined)
-        inside = self.split(self.below(trunk, self.config.eps))
-        expected = self.config.scale * self.split(self.expected_error(trunk))
-        doubt = self.split(self.entropy(trunk))
-        return Uncertainty(1 - inside.mean(dim=3), expected.mean(dim=3), doubt.mean(dim=3))
+        inside, expected, entropy = (self.split(maps).mean(dim=3) for maps in self.summary(self.trunk(imagined)))
+        return Uncertainty(1 - inside, self.config.scale * expected, entropy)
 
     def loss(self, imagined: Featured, truth: Tensor, eps: Tensor, detached: bool = True) -> Tensor:
         """Score of what the probe says of the errors against the true latents ``(B, H, C, V*h, w)``.
@@ -136,12 +133,13 @@ class Probe(nn.Module, ABC):
         """Probability ``(B*H, C, V*h, w)`` that errors are at most ``eps``."""
 
     @abstractmethod
-    def expected_error(self, trunk: Tensor) -> Tensor:
-        """Mean of the error ``(B*H, C, V*h, w)`` as a share of the scale, as far as this probe can tell."""
+    def summary(self, trunk: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What a planner asks for, each ``(B*H, C, V*h, w)``.
 
-    @abstractmethod
-    def entropy(self, trunk: Tensor) -> Tensor:
-        """Entropy ``(B*H, C, V*h, w)`` in nats of what the probe says."""
+        Returns:
+            Probability of an error of at most ``config.eps``; the mean error as a share of the scale, as far as this
+            probe can tell; entropy in nats of what it says.
+        """
 
     @abstractmethod
     def score(self, trunk: Tensor, error: Tensor, eps: Tensor) -> Tensor:

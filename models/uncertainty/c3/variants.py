@@ -35,14 +35,10 @@ class FixedScale(Probe):
             raise ModelsError(f"this fixed-scale probe was trained for eps = {self.config.eps:g}, not {eps:g}")
         return self.output(trunk).float().sigmoid()
 
-    def expected_error(self, trunk: Tensor) -> Tensor:
-        """The middle of [0, eps] or of [eps, 1], whichever as often as the probe says: all that one threshold tells."""
+    def summary(self, trunk: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """See `Probe`; the mean error is the middle of [0, eps] or of [eps, 1], as often as the probe says."""
         inside, eps = self.below(trunk, self.config.eps), self.config.eps
-        return inside * eps / 2 + (1 - inside) * (1 + eps) / 2
-
-    def entropy(self, trunk: Tensor) -> Tensor:
-        """See `Probe`."""
-        return binary_entropy(self.below(trunk, self.config.eps))
+        return inside, inside * eps / 2 + (1 - inside) * (1 + eps) / 2, binary_entropy(inside)
 
     def score(self, trunk: Tensor, error: Tensor, eps: Tensor) -> Tensor:
         """See `Probe`."""
@@ -61,17 +57,13 @@ class MultiClass(Probe):
 
     def below(self, trunk: Tensor, eps: float) -> Tensor:
         """See `Probe`; linear inside a class."""
-        place = eps * self.config.classes
-        share = (place - torch.arange(self.config.classes, device=trunk.device)).clamp(0, 1)
-        return torch.einsum("nckhw,k->nchw", self._probabilities(trunk), share)
+        return self._up_to(self._probabilities(trunk), eps)
 
-    def expected_error(self, trunk: Tensor) -> Tensor:
+    def summary(self, trunk: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """See `Probe`."""
-        return torch.einsum("nckhw,k->nchw", self._probabilities(trunk), self.centres)
-
-    def entropy(self, trunk: Tensor) -> Tensor:
-        """See `Probe`."""
-        return torch.special.entr(self._probabilities(trunk)).sum(dim=2)
+        probabilities = self._probabilities(trunk)
+        expected = torch.einsum("nckhw,k->nchw", probabilities, self.centres)
+        return self._up_to(probabilities, self.config.eps), expected, torch.special.entr(probabilities).sum(dim=2)
 
     def score(self, trunk: Tensor, error: Tensor, eps: Tensor) -> Tensor:
         """See `Probe`."""
@@ -83,6 +75,11 @@ class MultiClass(Probe):
 
     def _probabilities(self, trunk: Tensor) -> Tensor:
         return self._logits(trunk).softmax(dim=2)
+
+    def _up_to(self, probabilities: Tensor, eps: float) -> Tensor:
+        classes = self.config.classes
+        share = (eps * classes - torch.arange(classes, device=probabilities.device)).clamp(0, 1)
+        return torch.einsum("nckhw,k->nchw", probabilities, share)
 
 
 class ContinuousScale(Probe):
@@ -103,17 +100,14 @@ class ContinuousScale(Probe):
             raise ModelsError(f"eps must be in [{LOWEST:g}, 1], shares of the error scale; got {eps:g}")
         return self._logits(trunk, trunk.new_full((1,), eps)).sigmoid()
 
-    def expected_error(self, trunk: Tensor) -> Tensor:
-        """Integral of P(error > eps) over eps, by the trapezoidal rule."""
-        total, before, last = torch.zeros((), device=trunk.device), torch.ones((), device=trunk.device), 0.0
+    def summary(self, trunk: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """See `Probe`; the mean error is the integral of P(error > eps), by the trapezoidal rule."""
+        inside = self.below(trunk, self.config.eps)
+        total, before, last = torch.zeros_like(inside), torch.ones_like(inside), 0.0
         for eps in GRID:
-            beyond = 1 - self.below(trunk, eps)
+            beyond = 1 - (inside if eps == self.config.eps else self.below(trunk, eps))
             total, before, last = total + (before + beyond) / 2 * (eps - last), beyond, eps
-        return total
-
-    def entropy(self, trunk: Tensor) -> Tensor:
-        """Of the event at the configured eps."""
-        return binary_entropy(self.below(trunk, self.config.eps))
+        return inside, total, binary_entropy(inside)
 
     def score(self, trunk: Tensor, error: Tensor, eps: Tensor) -> Tensor:
         """See `Probe`."""

@@ -25,7 +25,7 @@ class Dimensions:
     """
 
     texts: int = 8
-    videos: int = 16
+    videos: int = 8
 
 
 @dataclass(frozen=True)
