@@ -20,7 +20,7 @@ from planner_server.evaluation.ranking import KINDS, Ranker, RankingOptions, mea
 from planner_server.evaluation.ranking_summary import summarise
 from planner_server.evaluation.simulator import Outcomes, Simulator, Situation
 
-QUICK = PlannerConfig(iterations=1, perturbations=1)
+QUICK = PlannerConfig(iterations=1, perturbations=1, unsure=1.0)  # random weights are unsure of everything
 
 
 @pytest.fixture(scope="module")
