@@ -75,7 +75,7 @@ class Ranker:
     def __init__(self, bundle: Bundle, config: PlannerConfig, look: str) -> None:
         self._bundle, self._config, self._look = bundle, config, look
         self._script = Scripted()
-        self._planner = build_planner(bundle, config, policy=self._script)
+        self._planner = build_planner(bundle, config, policy=self._script, proposers=("basis", "biased"))
         self._planning = threading.Lock()
 
     def measure(self, number: int, simulator: Simulator) -> dict[str, Any]:
