@@ -13,7 +13,7 @@ class PlannerConfig:
     """Constants of Algorithm 3.
 
     Attributes:
-        flow_steps: Flow map steps per imagination (1 is the real-time setting of the paper).
+        flow_steps: Flow map steps per imagination: 1 is the real-time setting of the paper, 0 the expected future.
         local_planner: Name of the local planner, one of `LOCAL_PLANNERS`.
         approach: nu, weight of the semantic reward in the local planner's objective, beside E[V]; 0 is the paper's.
         iterations: K, gradient iterations of the local planner, or rounds of samples.
@@ -78,10 +78,10 @@ class PlannerConfig:
     samples: int = 8
     sample_position: float = 0.012
     temperature: float = 0.5
-    regrip_draws: int = 0
+    regrip_draws: int = 3
     regrip_margin: float = 0.1
     regrip_reach: float = 0.04
-    regrip_turn: float = 0.0
+    regrip_turn: float = 0.2
 
     def without_uncertainty(self) -> PlannerConfig:
         """The same planner, but blind to what its model is unsure of: w = 1, nothing explored, never uncertain."""

@@ -149,7 +149,7 @@ def test_the_same_seed_gives_the_same_plan_and_another_seed_may_not() -> None:
 
 def test_all_candidates_are_imagined_in_one_batch_from_one_noise() -> None:
     bundle = ToyBundle()
-    answer = toy_planner(bundle=bundle).plan(request(), ToyContext())
+    answer = toy_planner(PlannerConfig(regrip_draws=0), bundle).plan(request(), ToyContext())
     assert bundle.world_model.batches[0] == len(answer.candidates)
     assert set(bundle.world_model.batches[1:]) == {1}
     noise = bundle.world_model.noises[0]
