@@ -70,7 +70,7 @@ class WorldModel(Protocol):
             history: ``(B, T, C, V*h, w)``.
             history_poses: ``(B, T, 7)``.
             actions: ``(B, H, 7)``.
-            steps: Flow map steps.
+            steps: Flow map steps to a sample; 0: the expected future instead, in one evaluation of the model.
             generator: Source of the initial noise when ``noise`` is not given.
             noise: ``(B, H, C, V*h, w)`` initial noise; give the same to compare candidates fairly.
         """

@@ -42,10 +42,10 @@ def parser() -> argparse.ArgumentParser:
     )
     options.add_argument(
         "--steps",
-        type=_positive,
+        type=_not_negative,
         default=config.flow_steps,
         metavar="N",
-        help="flow map steps per imagination; more is slower (%(default)s)",
+        help="flow map steps per imagination; more is slower, 0 is the expected future (%(default)s)",
     )
     options.add_argument(
         "--iterations",
@@ -171,7 +171,9 @@ def _serve(arguments: argparse.Namespace) -> int:
             planner = build_planner(bundle, config, arguments.device, policy, arguments.proposers)
         print(f"bundle   {bundle.config.name} ({arguments.bundle}), sha256 {bundle.hash[:12]}", flush=True)
         latency = measure_latency(planner, bundle)
-        how = f"{config.local_planner} x {config.iterations}, {config.flow_steps}-step flow map"
+        how = f"{config.local_planner} x {config.iterations}, " + (
+            f"{config.flow_steps}-step flow map" if config.flow_steps else "expected future"
+        )
         print(
             f"planner  {latency:.2f} s per plan on {arguments.device}, {torch.get_num_threads()} thread(s), "
             f"{'the policy as it is' if arguments.mode == 'nominal' else how}",

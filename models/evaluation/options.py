@@ -44,7 +44,7 @@ class Options:
     Attributes:
         quick: `QUICK` amounts instead of `FULL` ones.
         clips: Held-out clips that every step count and the teacher imagine.
-        step_counts: Flow map steps to compare.
+        step_counts: Flow map steps to compare; 0 is the expected future.
         teacher_steps: Euler steps of the diffusion model.
         guidance: Strength of its guidance at the first and the last frame; Ctrl-World's sampler rises from 1 to 2.
         horizons: Frames ahead, rolled out.
@@ -57,11 +57,11 @@ class Options:
 
     quick: bool
     clips: int
-    step_counts: tuple[int, ...] = (1, 2, 4, 8)
+    step_counts: tuple[int, ...] = (0, 1, 2, 4, 8)
     teacher_steps: int = 50
     guidance: tuple[float, float] = (1.0, 2.0)
     horizons: tuple[int, ...] = (5, 10, 30, 60)
-    planner_steps: int = 1
+    planner_steps: int = 0
     seed: int = 0
     threads: int = 2
     parts: tuple[str, ...] = PARTS

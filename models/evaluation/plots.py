@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from models.evaluation.names import in_steps
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -24,7 +26,12 @@ def by_steps(quality: Part) -> str:
     def draw(figure: Figure) -> None:
         axes = figure.subplots(1, 2)
         for axis, key, label in zip(axes, ("psnr_changed", "ssim"), ("PSNR, changed pixels [dB]", "SSIM"), strict=True):
-            axis.bar(list(steps), [entry[key] or 0 for entry in steps.values()], color=BLUE, width=0.6)
+            axis.bar(
+                [in_steps(name) if name == "0" else name for name in steps],
+                [entry[key] or 0 for entry in steps.values()],
+                color=BLUE,
+                width=0.6,
+            )
             for name, colour in (("repeat_last", GREY), ("autoencoder_bound", GREEN)):
                 axis.axhline(quality[name][key] or 0, color=colour, linestyle="--", label=name.replace("_", " "))
             shown = [
@@ -49,7 +56,7 @@ def over_horizon(quality: Part) -> str:
         frames = np.arange(1, len(doubt) + 1)
         for index, (name, values) in enumerate(sorted(curve.items(), key=lambda item: item[0] == "repeat_last")):
             repeat = name == "repeat_last"
-            label = "repeat last" if repeat else f"{name} step{'s' * (name != '1')}"
+            label = "repeat last" if repeat else in_steps(name)
             left.plot(frames, np.array(values, float), color=GREY if repeat else PALETTE[index], label=label)
         left.set(xlabel="frames ahead (0.2 s each)", ylabel="PSNR, changed pixels [dB]")
         left.legend(frameon=False)

@@ -11,6 +11,7 @@ from models.bundle import Bundle
 from models.evaluation.footage import Footage
 from models.evaluation.lpips import Lpips
 from models.evaluation.media import Media, comparison
+from models.evaluation.names import in_steps
 from models.evaluation.options import Options
 from models.evaluation.pixels import Truth, decode
 from models.evaluation.say import Say
@@ -71,7 +72,7 @@ def latent_error(imagined: Tensor, batch: Batch) -> list[float]:
 
 
 def _imagine(bundle: Bundle, batch: Batch, noise: Tensor, walk: Walk, say: Say) -> Imagined:
-    return walk.clips(bundle, batch, noise, tick=lambda share: say(f"quality: {walk.name} step(s)", share))
+    return walk.clips(bundle, batch, noise, tick=lambda share: say(f"quality: {in_steps(walk.name)}", share))
 
 
 def _agreement(
@@ -116,7 +117,7 @@ def _media(
 
 
 def _called(name: str, options: Options) -> str:
-    return f"{name} step{'s' * (name != '1')}" if name != str(options.teacher_steps) else f"teacher\n{name} steps"
+    return in_steps(name) if name != str(options.teacher_steps) else f"teacher\n{name} steps"
 
 
 def _ratio(value: float, reference: float) -> float | None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from models.bundle import Bundle
 from models.evaluation.footage import CHUNK, Footage
 from models.evaluation.media import Media, comparison
+from models.evaluation.names import in_steps
 from models.evaluation.options import Options
 from models.evaluation.pixels import Truth, decode
 from models.evaluation.say import Say
@@ -74,7 +75,7 @@ def measure_rollouts(bundle: Bundle, footage: Footage, options: Options, say: Sa
         every.add(walk)
     some = _Compared(bundle, footage, few, longest, options.seed)
     for walk in (flow_maps[0], teacher(options)):
-        say(f"quality: {longest} frames ahead, {walk.name} steps, {len(few)} clips", 0.0)
+        say(f"quality: {longest} frames ahead, {in_steps(walk.name)}, {len(few)} clips", 0.0)
         some.add(walk)
     results: dict[str, Any] = {
         str(frames): {

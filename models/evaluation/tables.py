@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from models.evaluation.names import in_steps
 from models.evaluation.targets import in_words, judge
 
 Part = Mapping[str, Any]
@@ -73,7 +74,7 @@ def horizon(part: Part) -> Table:
         for clips, group in ((entry["clips"], entry), (entry["with_teacher"]["clips"], entry["with_teacher"])):
             for name, figures in group.items():
                 if isinstance(figures, Mapping) and "psnr" in figures:
-                    way = "repeat last" if name == "repeat_last" else f"{name} steps"
+                    way = "repeat last" if name == "repeat_last" else in_steps(name)
                     cells = (figures["psnr"], figures["ssim"], figures["psnr_changed"])
                     rows.append([frames, str(clips), way, *map(show, cells)])
     return Table("Far ahead", _sentence(part["note"]), rows)
@@ -246,4 +247,4 @@ def _sentence(text: str) -> str:
 def _steps(name: str, teacher: int) -> str:
     if name.split(",")[0] == str(teacher):
         return f"teacher, {name.replace(str(teacher), f'{teacher} steps')}"
-    return f"{name} step{'s' * (name != '1')}"
+    return in_steps(name)

@@ -60,7 +60,7 @@ class Walk:
 
 
 def flow_map(steps: int) -> Walk:
-    """The flow map in ``steps`` steps."""
+    """The flow map in ``steps`` steps; 0 is the expected future."""
     return Walk(str(steps), steps)
 
 

@@ -20,8 +20,8 @@ from models.training.world_model_stage import training_clips
 from models.uncertainty import UncertaintyHead
 from models.value import ValueHead
 
-STEPS = (1, 1, 1, 2)
-"""Flow map steps to learn from, drawn evenly."""
+STEPS = (0, 0, 0, 1, 1, 4)
+"""Flow map steps to learn from, drawn evenly; 0 is the expected future, with which planners look ahead."""
 REAL_SHARE = 0.25
 """Share of steps in which the value head sees the real future instead of the imagined one."""
 DISTURBED_SHARE = 0.25
@@ -51,12 +51,13 @@ class HeadsStage:
 
     def loss(self, batch: int, draw: Draw) -> tuple[Tensor, dict[str, float]]:
         """See `loop.Stage`."""
-        clips = training_clips(self.clips, self.model, batch, draw, teacher=False)
+        steps = int(draw.rows.choice(STEPS))
+        clips = training_clips(self.clips, self.model, batch, draw, steps=min(steps, 1))
         per_row = [np.random.default_rng(seed) for seed in draw.mine(draw.rows.integers(2**62, size=batch))]
         maps_of = self.model.conditioner.heat_maps
         clips = disturb(self.clips, clips, DISTURBED_SHARE, self.model.autoencoder, maps_of, per_row)
         noise = draw.mine(torch.randn(batch, *clips.future.shape[1:], generator=draw.noise))
-        imagined = self._imagine(clips, int(draw.rows.choice(STEPS)), noise)
+        imagined = self._imagine(clips, steps, noise)
         some = torch.from_numpy(judged_maps(clips.actions.shape[1] * self.model.views, per_row))
         uncertainty = self.uncertainty.loss(imagined, clips.future, draw.place(some))
 
@@ -75,9 +76,9 @@ class HeadsStage:
 
     @torch.no_grad()
     def metrics(self) -> dict[str, Any]:
-        """Calibration of both heads on held-out clips at one step."""
+        """Calibration of both heads on held-out clips, of the expected future."""
         clips = self.held_out.spread(128)
-        imagined = self._imagine(clips, 1, self.model.initial_noise(clips.history, torch.Generator().manual_seed(3)))
+        imagined = self._imagine(clips, 0, self.model.initial_noise(clips.history, torch.Generator().manual_seed(3)))
         asked = ask(self.held_out_outcomes, clips.rows, [np.random.default_rng([3, row]) for row in clips.rows])
         relevance = relevance_of(
             self.semantic, imagined.latents, [self.held_out_outcomes.phrases[index] for index in asked]

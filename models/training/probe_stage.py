@@ -64,7 +64,7 @@ class ProbeStage:
 
     def loss(self, batch: int, draw: Draw) -> tuple[Tensor, dict[str, float]]:
         """See `loop.Stage`."""
-        clips = training_clips(self.clips, self.model, batch, draw, teacher=False)
+        clips = training_clips(self.clips, self.model, batch, draw, steps=1)
         flow = self._flow_loss(clips, batch, draw) if self.kind.end_to_end else torch.zeros(())
         per_row = [np.random.default_rng(seed) for seed in draw.mine(draw.rows.integers(2**62, size=batch))]
         maps_of = self.model.conditioner.heat_maps

@@ -43,7 +43,7 @@ class WorldModelStage:
 
     def loss(self, batch: int, draw: Draw) -> tuple[Tensor, dict[str, float]]:
         """See `loop.Stage`."""
-        clips = training_clips(self.clips, self.model, batch, draw, teacher=True)
+        clips = training_clips(self.clips, self.model, batch, draw, steps=0)
         clean = self.model.to_changes(clips.future, clips.history)
         condition = condition_of(self.model, clips, batch, draw)
         untold = draw.mine(torch.rand(batch, generator=draw.noise) < UNTOLD_SHARE)
@@ -54,8 +54,8 @@ class WorldModelStage:
         return diffusion_loss(self.edm, network, clean, noise, sigma).mean(), {}
 
     def samples(self) -> dict[str, np.ndarray]:
-        """See `engine_run.ShowsSamples`: the expected future, one step of the diffusion model."""
-        return sample_videos(self.model, self.held_out, 1, teacher=True)
+        """See `engine_run.ShowsSamples`: the expected future."""
+        return sample_videos(self.model, self.held_out, 0)
 
     def notes(self) -> dict[str, Any]:
         """See `loop.Stage`."""
@@ -69,12 +69,12 @@ class WorldModelStage:
         return json.loads(file.read_text())
 
     def metrics(self) -> dict[str, Any]:
-        """Held-out error of one diffusion step relative to repeating the newest frame, and when actions are swapped."""
-        return relative_errors(self.model, self.held_out.spread(256), steps=1, teacher=True)
+        """Held-out error of the expected future relative to repeating the newest frame; and under swapped actions."""
+        return relative_errors(self.model, self.held_out.spread(256), steps=0)
 
 
-def training_clips(clips: Clips, model: VideoModel, batch: int, draw: Draw, teacher: bool) -> Batch:
-    """This process's share of ``batch`` random clips, some with a history imagined in one step."""
+def training_clips(clips: Clips, model: VideoModel, batch: int, draw: Draw, steps: int) -> Batch:
+    """This process's share of ``batch`` random clips, some with a history imagined in ``steps`` flow map steps."""
     rows = clips.choose(batch, draw.rows)
     back = draw.mine(clips.choose_back(rows, IMAGINED_SHARE, draw.rows))
     mine = draw.place(clips.at(draw.mine(rows)))
@@ -83,9 +83,7 @@ def training_clips(clips: Clips, model: VideoModel, batch: int, draw: Draw, teac
     @torch.no_grad()
     def imagine(earlier: Batch, indices: np.ndarray) -> Tensor:
         earlier, start = draw.place(earlier), noise[torch.from_numpy(indices)]
-        return model.imagine(
-            earlier.history, earlier.history_poses, earlier.actions, noise=start, teacher=teacher
-        ).latents
+        return model.imagine(earlier.history, earlier.history_poses, earlier.actions, noise=start, steps=steps).latents
 
     return clips.live_on(mine, back, imagine)
 

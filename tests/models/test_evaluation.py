@@ -19,7 +19,7 @@ from models.evaluation.page import mp4
 FEW = options.Amounts(
     rollouts=4, teacher_rollouts=2, judged=6, unfamiliar=4, rounds=1, readout_frames=20, readout_steps=4, valued=2
 )
-SETTINGS = Options(quick=True, clips=3, step_counts=(1, 4), teacher_steps=2, horizons=(5, 10), threads=1)
+SETTINGS = Options(quick=True, clips=3, step_counts=(0, 1, 4), teacher_steps=2, horizons=(5, 10), threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_every_part_is_measured_and_written_down(
     page = write_report(results, media, tmp_path / "out").read_text()
     read = json.loads((tmp_path / "out" / "report.json").read_text())
     assert "failed" not in read
-    assert set(read["quality"]["steps"]) == {"1", "4", "2"}
+    assert set(read["quality"]["steps"]) == {"0", "1", "4", "2"}
     assert {"psnr", "ssim", "psnr_changed"} <= set(read["quality"]["steps"]["2"])
     assert read["quality"]["repeat_last"]["psnr_changed"] > 0
     assert set(read["quality"]["horizon"]) == {"5", "10", "curve", "note"}
@@ -77,10 +77,10 @@ def test_a_part_that_cannot_be_measured_says_why_and_loses_no_other(bundle: Bund
     root = tmp_path / "one"
     write_dataset(root, episodes=0)
     (root / "labels" / "classes.json").unlink()
-    parts = Options(quick=True, clips=3, threads=1, parts=("reward", "speedup"), teacher_steps=2, step_counts=(1,))
+    parts = Options(quick=True, clips=3, threads=1, parts=("reward", "speedup"), teacher_steps=2, step_counts=(0,))
     results, media = evaluate_models(bundle, root, None, {}, parts, silent)
     assert "labels/classes.json" in results["failed"]["reward"]
-    assert results["speedup"]["1"] > 0
+    assert results["speedup"]["0"] > 0
     assert "could not be measured" in write_report(results, media, tmp_path / "out").read_text()
 
 
@@ -91,7 +91,7 @@ def test_without_held_out_footage_there_is_nothing_to_measure(bundle: Bundle, tm
 
 def test_a_teacher_has_a_step_count_of_its_own():
     with pytest.raises(ValueError, match="teacher"):
-        Options(quick=True, clips=1, step_counts=(1, 4), teacher_steps=4)
+        Options(quick=True, clips=1, step_counts=(0, 4), teacher_steps=4)
 
 
 def test_a_report_of_a_few_parts_is_still_a_report(tmp_path: Path):
