@@ -1,7 +1,7 @@
 """A small behaviour-cloned policy: two pictures, joints and words to a chunk of joint velocities and gripper.
 
 On the way it looks at the target and the bowl and says where they are, seen from the hand; the labels of simulated
-demonstrations teach it that, too, and a hundred of them are then enough. Its weakness is that of the nominal policy
+demonstrations teach it that, too, and a hundred of them then teach it words. Its weakness is that of the nominal policy
 (paper, Section 4): what it never saw demonstrated it does not understand, and words it never heard say nothing to it.
 """
 
