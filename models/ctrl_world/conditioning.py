@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -40,21 +40,53 @@ class FramewiseCondition(Condition):
         """The same with zero tokens in the given rows ``(B,)`` bool."""
         return replace(self, told=self.told * ~rows)
 
-    def noised(self, config: CtrlWorldConfig, generator: torch.Generator) -> FramewiseCondition:
+    def noised(self, noise: ConditionNoise) -> FramewiseCondition:
         """As in training: noised and rescaled history and current frame, tokens dropped here and there."""
-        device, rows = self.slots.device, len(self.told)
 
-        def draw(*shape: int) -> Tensor:
-            return torch.randn(shape, generator=generator).to(device)
+        def add(latents: Tensor, level: Tensor, values: Tensor) -> Tensor:
+            return (latents + level * values) / (1 + level.square()).sqrt()
 
-        history = config.history_noise * draw(rows, self.slots.shape[1], 1, 1, 1)
-        current = config.current_noise * torch.rand(rows, 1, 1, 1, 1, generator=generator).to(device)
-        dropped = torch.rand(rows, generator=generator).to(device) < config.action_dropout
         return replace(
-            self.without_actions(dropped),
-            slots=(self.slots + history * draw(*self.slots.shape)) / (1 + history.square()).sqrt(),
-            current=(self.current + current * draw(*self.current.shape)) / (1 + current.square()).sqrt(),
+            self.without_actions(noise.dropped),
+            slots=add(self.slots, noise.history_level, noise.history),
+            current=add(self.current, noise.current_level, noise.current),
         )
+
+
+@dataclass(frozen=True)
+class ConditionNoise:
+    """The randomness of a training minibatch's conditions.
+
+    Attributes:
+        history_level: ``(B, S, 1, 1, 1)`` noise level of every history slot, of either sign.
+        history: ``(B, S, 4, V*h, w)``.
+        current_level: ``(B, 1, 1, 1, 1)``.
+        current: ``(B, 1, 4, V*h, w)``.
+        dropped: ``(B,)`` bool: rows that are told neither actions nor text.
+    """
+
+    history_level: Tensor
+    history: Tensor
+    current_level: Tensor
+    current: Tensor
+    dropped: Tensor
+
+    @staticmethod
+    def sample(config: CtrlWorldConfig, rows: int, generator: torch.Generator) -> ConditionNoise:
+        """Draw for ``rows`` clips as Ctrl-World does, on the CPU."""
+        slots, (height, width) = len(config.history_slots), config.latent_size
+        frame = (4, height * len(config.views), width)
+        return ConditionNoise(
+            config.history_noise * torch.randn((rows, slots, 1, 1, 1), generator=generator),
+            torch.randn((rows, slots, *frame), generator=generator),
+            config.current_noise * torch.rand((rows, 1, 1, 1, 1), generator=generator),
+            torch.randn((rows, 1, *frame), generator=generator),
+            torch.rand(rows, generator=generator) < config.action_dropout,
+        )
+
+    def map(self, part: Callable[[Tensor], Tensor]) -> ConditionNoise:
+        """The same with ``part`` applied to every tensor, e.g. one process's rows."""
+        return ConditionNoise(*(part(value) for value in vars(self).values()))
 
 
 class PoseScale(nn.Module):

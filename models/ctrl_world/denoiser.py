@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -52,7 +53,7 @@ class CtrlWorldDenoiser(nn.Module):
     ) -> Tensor:
         """See `Denoiser`; ``noisy`` is ``(B, 1 + H, 4, V*h, w)``, the current frame first."""
         slots = condition.slots.shape[1]
-        with torch.autocast(noisy.device.type, enabled=False):
+        with _single_precision(noisy.device.type):
             tokens = self.action_encoder(condition.poses, condition.text, condition.told)
             later = None if distance is None else self.second_time(distance)
         clip = torch.cat([condition.slots, noisy], dim=1)
@@ -68,3 +69,8 @@ class CtrlWorldDenoiser(nn.Module):
     def checkpoint_activations(self) -> None:
         """Recompute activations in the backward pass: less memory, about a third more work."""
         self.unet.enable_gradient_checkpointing()
+
+
+def _single_precision(device: str) -> AbstractContextManager[Any]:
+    """No autocast within; the meta device has none anyway."""
+    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()

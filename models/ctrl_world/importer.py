@@ -73,7 +73,7 @@ def import_ctrl_world(sources: Sources, out: Path, views: tuple[str, ...] = ("le
     config = read_published(sources, views)
     text = _read_json(sources.clip / "config.json", "--clip is openai/clip-vit-base-patch32")
     text = text.get("text_config", text)
-    if TEXT_REPEATS * CLIPTextConfig.from_dict(text).projection_dim != config.unet.token:
+    if text.get("projection_dim", 512) * TEXT_REPEATS != config.unet.token:
         raise BundleError(
             f"{sources.clip}: its text embedding, tiled twice, does not fill a token of {config.unet.token}"
         )

@@ -11,11 +11,15 @@ from diffusers import AutoencoderKLTemporalDecoder, UNetSpatioTemporalConditionM
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import Tensor, nn
 from transformers import (
+    CLIPConfig,
+    CLIPModel,
     CLIPTextConfig,
     CLIPTextModelWithProjection,
     CLIPVisionConfig,
     CLIPVisionModelWithProjection,
     PreTrainedTokenizerFast,
+    SiglipConfig,
+    SiglipModel,
 )
 
 from models.ctrl_world.config import CtrlWorldConfig, UNetConfig, VaeConfig
@@ -171,3 +175,28 @@ def write_published(root: Path, config: CtrlWorldConfig) -> dict[str, Path]:
     tiny_tokenizer().save_pretrained(clip)
     torch.save(published_weights(config), file)
     return {"svd": svd, "clip": clip, "checkpoint": file}
+
+
+TOWER = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 2}
+VISION = {**TOWER, "patch_size": 8, "image_size": 32}
+
+
+def tiny_relevance(kind: str) -> Any:
+    """CLIP or SigLIP with random weights."""
+    text = {**TEXT, **TOWER, "projection_dim": 32, "projection_size": 32}
+    if kind == "clip":
+        model = CLIPModel(CLIPConfig(text_config=text, vision_config=VISION, projection_dim=16))
+    else:
+        model = SiglipModel(SiglipConfig(text_config=text, vision_config=VISION))
+    alive(model, 0)
+    model.logit_scale.data.fill_(2.0)
+    return model
+
+
+def write_relevance(kind: str, folder: Path) -> Path:
+    """The same as a folder that a user downloads."""
+    tiny_relevance(kind).save_pretrained(folder)
+    tiny_tokenizer().save_pretrained(folder)
+    values = {"image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.3, 0.4]}
+    (folder / "preprocessor_config.json").write_text(json.dumps(values))
+    return folder

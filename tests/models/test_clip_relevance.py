@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -13,41 +11,20 @@ from torch.nn import functional
 
 pytest.importorskip("transformers", reason="the extra `full` is not installed")
 
-from ctrl_world_files import TEXT, WORDS, alive, tiny_tokenizer
-from transformers import CLIPConfig, CLIPModel, SiglipConfig, SiglipModel
+from ctrl_world_files import WORDS, write_relevance
+from transformers import CLIPModel
 
 from models.errors import BundleError
 from models.relevance.dense import DenseRelevance, RelevanceConfig
 from models.relevance.latent import LatentRelevance
 
-TOWER = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 2}
-VISION = {**TOWER, "patch_size": 8, "image_size": 32}
 CONFIG = RelevanceConfig(scale=1.0)
-
-
-def tiny(kind: str) -> Any:
-    text = {**TEXT, **TOWER, "projection_dim": 32, "projection_size": 32}
-    if kind == "clip":
-        model = CLIPModel(CLIPConfig(text_config=text, vision_config=VISION, projection_dim=16))
-    else:
-        model = SiglipModel(SiglipConfig(text_config=text, vision_config=VISION))
-    alive(model, 0)
-    model.logit_scale.data.fill_(2.0)
-    return model
-
-
-def write(kind: str, folder: Path) -> Path:
-    tiny(kind).save_pretrained(folder)
-    tiny_tokenizer().save_pretrained(folder)
-    values = {"image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.3, 0.4]}
-    (folder / "preprocessor_config.json").write_text(json.dumps(values))
-    return folder
 
 
 @pytest.fixture(scope="module", params=["clip", "siglip"])
 def dense(request, tmp_path_factory) -> DenseRelevance:
     torch.set_num_threads(1)
-    return DenseRelevance.from_folder(write(request.param, tmp_path_factory.mktemp(request.param)), CONFIG)
+    return DenseRelevance.from_folder(write_relevance(request.param, tmp_path_factory.mktemp(request.param)), CONFIG)
 
 
 @pytest.fixture
@@ -152,13 +129,13 @@ def test_latents_are_decoded_on_their_way_and_phrases_share_the_features(dense):
 def test_what_is_missing_is_said(tmp_path: Path):
     with pytest.raises(BundleError, match="nowhere is missing: download openai/clip-vit-base-patch16 or google/siglip"):
         DenseRelevance.from_folder(tmp_path / "nowhere")
-    folder = write("clip", tmp_path / "clip")
+    folder = write_relevance("clip", tmp_path / "clip")
     (folder / "preprocessor_config.json").unlink()
     with pytest.raises(BundleError, match=r"preprocessor_config\.json"):
         DenseRelevance.from_folder(folder)
-    (write("clip", tmp_path / "other") / "config.json").write_text('{"model_type": "bert"}')
+    (write_relevance("clip", tmp_path / "other") / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(BundleError, match="type 'bert', need clip or siglip"):
         DenseRelevance.from_folder(tmp_path / "other")
-    (write("siglip", tmp_path / "bare") / "model.safetensors").unlink()
+    (write_relevance("siglip", tmp_path / "bare") / "model.safetensors").unlink()
     with pytest.raises(BundleError, match="not a whole CLIP or SigLIP"):
         DenseRelevance.from_folder(tmp_path / "bare")

@@ -1,0 +1,103 @@
+"""Algorithm 2 at full size: an imported Ctrl-World becomes a flow map, on precomputed latents of DROID's layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.ctrl_world.bundle import load_world_model
+from models.ctrl_world.conditioning import ConditionNoise, FramewiseCondition
+from models.data import open_source
+from models.real.clips import ObservedClips
+from models.real.latents import VIEWS, LatentEpisodes
+from models.self_distillation import JumpTimes, PsdDraws, psd_loss
+from models.training.clips import Batch
+from models.training.loop import Draw
+
+JUDGED = 4
+"""Held-out clips that the figures are of: a forward pass of the whole network takes seconds on a processor."""
+
+
+class Footage:
+    """Clips of one split and the embedding of each episode's instruction."""
+
+    def __init__(self, data: Path, split: str, offsets: tuple[int, ...], horizon: int) -> None:
+        """Read a split.
+
+        Raises:
+            DatasetError: The data cannot be used.
+        """
+        self.episodes = LatentEpisodes(data, split, shortest=1 - min(offsets) + horizon)
+        self.clips = ObservedClips(self.episodes.spans, self.episodes.poses, self.episodes.latents, offsets, horizon)
+        source = open_source(data)
+        names = [name for name in source.stamps(split) if name not in self.episodes.skipped]
+        self.texts = [source.read(split, name, VIEWS).text for name in names]
+
+    def instructions(self, rows: np.ndarray) -> list[str]:
+        """Instruction of the clip at each row."""
+        return [self.texts[episode] for episode in self.clips.episode_of[rows]]
+
+
+class CtrlWorldFlowMapStage:
+    """See `training.loop.Stage`; starts from the weights of a bundle."""
+
+    name = "ctrl-world-flow-map"
+
+    def __init__(self, bundle: Path, data: Path) -> None:
+        """Load the bundle and both splits.
+
+        Raises:
+            BundleError: The bundle cannot be loaded.
+            DatasetError: The data cannot be used.
+        """
+        self.model = load_world_model(bundle)
+        config = self.model.config
+        self.training, self.held_out = (
+            Footage(data, split, config.history_offsets, config.horizon) for split in ("train", "val")
+        )
+        self.module = self.model.denoiser.requires_grad_(True)
+        self.module.checkpoint_activations()
+
+    def loss(self, batch: int, draw: Draw) -> tuple[Tensor, dict[str, float]]:
+        """See `training.loop.Stage`."""
+        footage, config = self.training, self.model.config
+        rows = draw.mine(footage.clips.draw(batch, draw.rows))
+        clips = draw.place(footage.clips.at(rows))
+        clean = torch.cat([clips.history[:, -1:], clips.future], dim=1)
+        noise = ConditionNoise.sample(config, batch, draw.noise).map(draw.mine)
+        condition = self.condition(clips, footage.instructions(rows)).noised(noise)
+        draws = PsdDraws.sample((batch, *clean.shape[1:]), JumpTimes(), draw.noise).map(draw.mine)
+        flow, distill = psd_loss(self.model.flow_map, clean, condition, draws)
+        return flow + distill, {"flow": flow.item(), "distill": distill.item()}
+
+    def condition(self, clips: Batch, instructions: list[str]) -> FramewiseCondition:
+        """What the network is told of some clips."""
+        text = clips.history.new_zeros(len(instructions), 0)
+        if self.model.text is not None:
+            text = torch.cat([self.model.text(instruction) for instruction in instructions])
+        return self.model.conditioner(clips.history, clips.history_poses, clips.actions, text)
+
+    def notes(self) -> dict[str, Any]:
+        """See `training.loop.Stage`."""
+        return {
+            "clips": len(self.training.clips),
+            "frames": len(self.training.episodes.latents),
+            "parameters": sum(parameter.numel() for parameter in self.module.parameters()),
+        }
+
+    @torch.no_grad()
+    def metrics(self) -> dict[str, Any]:
+        """Held-out squared error of one and four steps, over that of repeating the current frame."""
+        batch = self.held_out.clips.spread(JUDGED)
+        condition = self.condition(batch, self.held_out.instructions(batch.rows))
+        noise = self.model.initial_noise(batch.history, torch.Generator().manual_seed(1))
+        still = (batch.history[:, -1:] - batch.future).square().mean()
+        figures: dict[str, Any] = {"clips": len(batch.rows)}
+        for steps in (1, 4):
+            video = self.model.flow_map.sample(noise, condition, steps)[:, 1:]
+            figures[f"{steps} step(s)"] = round(((video - batch.future).square().mean() / still).item(), 4)
+        return figures

@@ -1,0 +1,134 @@
+"""Heads, rewards and flow map of a full-size bundle together, at reduced width."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+pytest.importorskip("diffusers", reason="the extra `full` is not installed")
+
+from ctrl_world_files import alive, reduced_config, write_published, write_relevance
+from real_footage import write_real
+
+from models import bundle_cli
+from models.bundle import load_bundle
+from models.ctrl_world import cli, flow_map_stage
+from models.ctrl_world.bundle import fresh_heads, head_config, load_world_model, save_heads
+from models.ctrl_world.bundle_config import changed_files, read_config
+from models.ctrl_world.config import CtrlWorldConfig
+from models.ctrl_world.video_model import CtrlWorldModel
+from models.errors import BundleError
+from models.head_unet import HeadConfig
+
+CONFIG = reduced_config()
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory) -> Path:
+    """An imported bundle with CLIP, small pictures, no heads."""
+    root = tmp_path_factory.mktemp("full")
+    published = write_published(root, CONFIG)
+    published["relevance"] = write_relevance("clip", root / "relevance")
+    sources = [word for name, path in published.items() for word in (f"--{name}", str(path))]
+    assert bundle_cli.main(["import", "ctrl-world", *sources, "--out", str(root / "bundle")]) == 0
+    file = root / "bundle" / "bundle.json"
+    values = json.loads(file.read_text())
+    values["world_model"]["image_size"] = CONFIG.image_size
+    file.write_text(json.dumps(values))
+    return root / "bundle"
+
+
+@pytest.fixture(scope="module")
+def bundle(world: Path) -> Any:
+    """The same with heads."""
+    torch.set_num_threads(1)
+    sizes = {"latent_channels": 4, "latent_size": (8, 8), "horizon": 4, "widths": (8, 16, 16), "embedding": 16}
+    heads = fresh_heads(
+        load_world_model(world),
+        uncertainty=HeadConfig(bins=30, highest=10.0, **sizes),
+        value=HeadConfig(bins=20, highest=1.0, **sizes),
+    )
+    for seed, head in enumerate(heads):
+        alive(head, seed)
+    save_heads(world, *heads)
+    return load_bundle(world)
+
+
+def scene() -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    poses = torch.tensor([0.48, 0.05, 0.35, 3.1, 0.02, -0.8, 0.3]) + 0.05 * torch.randn(1, 9, 7, generator=generator)
+    return torch.randn(1, 5, 4, 24, 8, generator=generator), poses[:, :5], poses[:, 5:]
+
+
+def test_heads_are_of_the_papers_size_by_default():
+    with torch.device("meta"):
+        uncertainty, value = fresh_heads(CtrlWorldModel(CONFIG))
+    for head, bins, highest in ((uncertainty, 30, 10.0), (value, 20, 1.0)):
+        assert (head.config.bins, head.config.highest) == (bins, highest)
+        assert head.unet.attention.project_in.in_features == 512
+        assert head.unet.config.widths == (128, 256, 512)
+    full = head_config(CtrlWorldConfig(), 30, 10.0)
+    assert (full.latent_size, full.views, full.horizon, full.latent_channels) == ((24, 40), 3, 4, 4)
+
+
+def test_a_bundle_with_heads_judges_what_it_imagines(bundle, world: Path):
+    history, poses, actions = scene()
+    actions.requires_grad_()
+    o = bundle.world_model.imagine(history, poses, actions, noise=torch.zeros(1, 4, 4, 24, 8))
+    h = bundle.uncertainty(o).h
+    assert h.shape == (1, 4, 3, 8, 8)
+    assert (h >= 0).all()
+    assert (h <= 1).all()
+    relevance = bundle.semantic.relevance(o.latents, "carrot")
+    assert relevance.shape == (1, 4, 3, 32, 32)
+    expected = bundle.value.expected(bundle.value(o, relevance))
+    assert expected.shape == (1, 4)
+    expected.sum().backward()
+    assert (actions.grad.abs().amax((0, 2)) > 0).all()
+    assert changed_files(world, read_config(world)) == []
+    assert bundle.config.views == ("left", "right", "wrist")
+    assert bundle.config.history_offsets == (-12, -9, -6, -3, 0)
+
+
+class Small(nn.Module):
+    """A denoiser of one weight: the whole network takes too long on pictures of full size."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(0.5))
+        self.checkpointed, self.texts = False, set[tuple[float, ...]]()
+
+    def forward(self, noisy: Tensor, c_noise: Tensor, condition: Any, distance: Tensor | None) -> Tensor:
+        self.texts |= {tuple(row) for row in condition.text.tolist()}
+        return self.weight * noisy - 0.1 * condition.slots[:, -1:]
+
+    def checkpoint_activations(self) -> None:
+        self.checkpointed = True
+
+
+def test_distilling_reads_footage_trains_and_leaves_a_bundle(bundle, world: Path, tmp_path: Path, monkeypatch, capsys):
+    model = CtrlWorldModel(CtrlWorldConfig(unet=CONFIG.unet, vae=CONFIG.vae), bundle.world_model.text)
+    model.flow_map.denoiser = model.denoiser = small = Small()
+    monkeypatch.setattr(flow_map_stage, "load_world_model", lambda path: model)
+    data = write_real(tmp_path / "data")
+    words = ["--bundle", world, "--data", data, "--out", tmp_path / "out", "--steps", 3, "--batch", 3, "--rate", 0.01]
+    arguments = [str(word) for word in [*words, "--device", "cpu", "--threads", 1]]
+    assert cli.main(arguments) == 0
+    assert small.weight.item() != 0.5
+    assert small.checkpointed
+    assert len(small.texts) == 1  # all of this footage has one instruction
+    report = json.loads((tmp_path / "out" / "ctrl-world-flow-map.json").read_text())
+    assert set(report["held_out"]) == {"clips", "1 step(s)", "4 step(s)"}
+    made = read_config(tmp_path / "out" / "bundle")
+    assert made.uncertainty is None
+    assert made.made_from["second_time"] == "trained"
+    assert changed_files(tmp_path / "out" / "bundle", made) == []
+    with pytest.raises(BundleError, match="lacks: uncertainty, value"):
+        load_bundle(tmp_path / "out" / "bundle")
+    assert cli.main(arguments) == 1
+    assert "is there already" in capsys.readouterr().err
