@@ -18,6 +18,7 @@ SUBCOMMANDS = {
     "finetune": ("models.real.cli", "Train on real footage, and compare held-out figures before and after"),
     "policy": ("planner_server.policy.cli", "Train a small policy, or serve one over openpi's protocol"),
     "evaluate": ("planner_server.evaluation.cli", "Measure a bundle: video, control, uncertainty, rewards, ranking"),
+    "uq": ("models.uncertainty.uq_cli", "Uncertainty: S-QUBED of prompts, C3's probes, which of them planners trust"),
     "trial": ("robot_bridge.trials.trial_cli", "Walk an operator through labelled trials, blinded A/B if wanted"),
     "trials": ("robot_bridge.experiment.cli", "Closed-loop trials of several methods in the simulated cell"),
     "report": ("robot_bridge.trials.report", "Report on a store of trials: success, significance, latencies, failures"),

@@ -163,7 +163,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         config = config.without_uncertainty()
     try:
         keys = server_keys(arguments.curve_keys) if arguments.curve_keys else None
-        bundle = open_bundle(arguments.bundle, arguments.device)
+        bundle = open_bundle(arguments.bundle, arguments.device, judged=True)
         policy = openpi_policy(bundle, arguments.policy, arguments.policy_wait) if arguments.policy else None
         if arguments.mode == "nominal":
             planner: Planner = build_nominal(bundle, config, policy)

@@ -12,6 +12,7 @@ import numpy as np
 
 from models.bundle import Bundle, load_bundle
 from models.errors import BundleError
+from models.uncertainty.c3.files import load_judged_bundle
 from plan_protocol.messages import CameraSpec, Observation, PlannerSpec, PlanRequest
 from plan_protocol.server import Context
 from planner_server.config import PROPOSERS, PlannerConfig
@@ -30,14 +31,19 @@ from robot_model.kinematics import ArmKinematics
 LATENCY_SAMPLES = 3
 
 
-def open_bundle(path: Path, device: str) -> Bundle:
+def open_bundle(path: Path, device: str, *, judged: bool = False) -> Bundle:
     """Load a bundle for serving.
+
+    Args:
+        path: Its folder.
+        device: Where the models shall be.
+        judged: Trust the probe that `vidplan uq probe` put into the folder, where there is one, instead of the head.
 
     Raises:
         StartError: It is missing or damaged, or the device does not exist.
     """
     try:
-        return load_bundle(path, device)
+        return load_judged_bundle(path, device) if judged else load_bundle(path, device)
     except BundleError as error:
         raise StartError(f"the bundle cannot be used: {error}") from error
     except (RuntimeError, AssertionError) as error:  # torch: no such device, or not built for it

@@ -21,11 +21,13 @@ def main(argv: list[str]) -> int:
     from models.training.engine_job import run_stages
     from models.training.engine_processes import join
     from models.training.engine_signals import StoppedError, terminate_as_interrupt
-    from models.training.names import STAGES
+    from models.training.names import STAGES, ProbeKind
 
     processes: Processes | None = None
     try:
         with terminate_as_interrupt():
+            if options.stage == "probe":
+                options.stage = ProbeKind(options.variant, options.loss, options.eps, options.end_to_end).stage
             stages = STAGES if options.stage == "all" else (options.stage,)
             preset = resolve(options, stages)
             processes = join(next(iter(preset.loops.values())).device)
@@ -47,10 +49,12 @@ def resolve(options: argparse.Namespace, stages: tuple[str, ...]) -> Preset:
         TrainingError: A setting does not exist or does not fit.
     """
     from models.errors import TrainingError
-    from models.training.config import PRESETS
+    from models.training.config import PRESETS, with_probes
     from models.training.engine_settings import apply_settings
+    from models.training.names import PROBES
 
     preset = PRESETS[options.preset]
+    preset = with_probes(preset) if PROBES.keys() & stages else preset
     changes = {name: getattr(options, name) for name in ("seed", "threads", "device")}
     changes = {name: value for name, value in changes.items() if value is not None}
     if options.minutes is not None or options.steps is not None:
@@ -64,7 +68,7 @@ def resolve(options: argparse.Namespace, stages: tuple[str, ...]) -> Preset:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from models.training.names import PRESET_NAMES, STAGES
+    from models.training.names import PRESET_NAMES, PROBE_SCALES, PROBE_SCORES, PROBE_VARIANTS, STAGES
 
     parser = argparse.ArgumentParser(
         prog="vidplan train",
@@ -72,10 +76,17 @@ def _parser() -> argparse.ArgumentParser:
         "can be interrupted or killed and started again, and leaves its held-out figures in OUT/STAGE.json. What is "
         "finished is not done again. Curves and sample videos: tensorboard --logdir OUT/tensorboard",
     )
-    parser.add_argument("stage", choices=[*STAGES, "all"], help="stages need those to their left")
+    parser.add_argument("stage", choices=[*STAGES, "probe", "all"], help="stages need those to their left")
     parser.add_argument("--data", type=Path, required=True, help="recorded episodes (vidplan sim record)")
     parser.add_argument("--out", type=Path, required=True, help="work folder; `bundle` puts the bundle into OUT/bundle")
     parser.add_argument("--preset", choices=PRESET_NAMES, default="tabletop", help="sizes and budgets")
+    probe = parser.add_argument_group("probe", "one of C3's probes on a finished flow map, no part of `all`")
+    probe.add_argument("--variant", choices=PROBE_VARIANTS, default="continuous", help="default: %(default)s")
+    probe.add_argument("--loss", choices=PROBE_SCORES, default="bce", help="proper score (default: %(default)s)")
+    probe.add_argument(
+        "--eps", type=float, choices=PROBE_SCALES, default=PROBE_SCALES[0], help="scale of a fixed one (%(default)s)"
+    )
+    probe.add_argument("--end-to-end", action="store_true", help="go on training the flow map with it (an ablation)")
     budget = parser.add_mutually_exclusive_group()
     budget.add_argument("--minutes", type=float, help="wall-clock budget of each stage")
     budget.add_argument("--steps", type=int, help="steps of each stage (default: the preset's); exactly reproducible")

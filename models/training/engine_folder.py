@@ -17,7 +17,7 @@ from typing import Any
 from models.errors import TrainingError
 from models.training.config import LoopConfig, Preset
 from models.training.engine_checkpoint import differing, refuse_other_settings, write_json
-from models.training.names import FOUNDATIONS
+from models.training.names import foundations
 
 
 class Standing(enum.Enum):
@@ -84,7 +84,7 @@ class WorkFolder:
         return {name: value for name, value in sizes.items() if name not in ("name", "loops")}
 
     def _foundations(self, stage: str) -> dict[str, str]:
-        return {other: fingerprint(self.path / f"{other}.safetensors") for other in FOUNDATIONS[stage]}
+        return {other: fingerprint(self.path / f"{other}.safetensors") for other in foundations(stage)}
 
 
 def fingerprint(file: Path) -> str:

@@ -14,7 +14,7 @@ from models.training.engine_folder import Standing, WorkFolder
 from models.training.engine_processes import Processes
 from models.training.latents import cache_latents
 from models.training.loop import train
-from models.training.names import FOUNDATIONS
+from models.training.names import foundations
 from models.training.stages import make_stage
 from models.training.workshop import Workshop
 
@@ -41,7 +41,7 @@ def run_stages(stages: Sequence[str], data: Path, out: Path, preset: Preset, pro
 
 
 def _train(stage: str, workshop: Workshop, folder: WorkFolder, processes: Processes) -> None:
-    for other in FOUNDATIONS[stage]:
+    for other in foundations(stage):
         workshop.report(other)
     with processes.first_goes_first():
         standing = folder.standing(stage)

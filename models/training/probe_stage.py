@@ -64,14 +64,15 @@ class ProbeStage:
 
     def loss(self, batch: int, draw: Draw) -> tuple[Tensor, dict[str, float]]:
         """See `loop.Stage`."""
-        clips = training_clips(self.clips, self.model, batch, draw, steps=1)
+        steps = int(draw.rows.choice(STEPS))
+        clips = training_clips(self.clips, self.model, batch, draw, steps=min(steps, 1))
         flow = self._flow_loss(clips, batch, draw) if self.kind.end_to_end else torch.zeros(())
         per_row = [np.random.default_rng(seed) for seed in draw.mine(draw.rows.integers(2**62, size=batch))]
         maps_of = self.model.conditioner.heat_maps
         clips = disturb(self.clips, clips, DISTURBED_SHARE, self.model.autoencoder, maps_of, per_row)
         noise = draw.mine(torch.randn(batch, *clips.future.shape[1:], generator=draw.noise))
         with torch.set_grad_enabled(self.kind.end_to_end):
-            imagined = self._imagine(clips, int(draw.rows.choice(STEPS)), noise)
+            imagined = self._imagine(clips, steps, noise)
         eps = draw.mine(draw_eps(batch, draw.noise))
         score = self.probe.loss(imagined, clips.future, eps, detached=not self.kind.end_to_end)
         return flow + score, {self.kind.score: score.item()}
@@ -82,10 +83,10 @@ class ProbeStage:
 
     @torch.no_grad()
     def metrics(self) -> dict[str, Any]:
-        """Calibration on held-out clips at one step, at every scale the probe knows, and what is left of the video."""
+        """Calibration on held-out clips, of the expected future, at every scale the probe knows, and what is left of the video."""
         batch = self.held_out.spread(CLIPS)
         noise = self.model.initial_noise(batch.history, torch.Generator().manual_seed(3))
-        imagined = self._imagine(batch, 1, noise)
+        imagined = self._imagine(batch, 0, noise)
         error = self.probe.split((imagined.latents - batch.future).abs().flatten(0, 1)) / self.probe.config.scale
         scales = (self.kind.eps,) if self.kind.variant == "fixed" else PROBE_SCALES
         figures: dict[str, Any] = {}
@@ -95,7 +96,7 @@ class ProbeStage:
             ece, mce = calibration(confidence.clamp(0, 1).numpy(), (error <= eps).numpy())
             figures[f"eps {eps:g}"] = {"ece": round(ece, 4), "mce": round(mce, 4)}
         if self.kind.end_to_end:
-            figures["video"] = relative_errors(self.model, batch, 1)
+            figures["video"] = relative_errors(self.model, batch, 0)
         return figures
 
     def _imagine(self, clips: Batch, steps: int, noise: Tensor) -> Featured:

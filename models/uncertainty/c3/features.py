@@ -22,7 +22,7 @@ class Featured(Imagined):
     Attributes:
         features: ``(B, K, V*h, w)`` penultimate features of the last jump.
         poses: ``(B, T + H, 19)`` what the denoiser was told of the poses (`conditioning.Condition.features`).
-        start: ``(B,)`` flow time at which the last jump began.
+        start: ``(B,)`` flow time at which the last jump began; the expected future has one evaluation, at 0.
     """
 
     features: Tensor
@@ -61,7 +61,7 @@ class FeaturedVideoModel(VideoModel):
             **{field.name: getattr(imagined, field.name) for field in fields(imagined)},
             features=kept[-1].float(),
             poses=told[-1].features,
-            start=torch.full((len(history),), (steps - 1) / steps, device=history.device),
+            start=torch.full((len(history),), 1 - 1 / max(1, steps), device=history.device),
         )
 
 
