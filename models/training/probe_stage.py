@@ -83,7 +83,7 @@ class ProbeStage:
 
     @torch.no_grad()
     def metrics(self) -> dict[str, Any]:
-        """Calibration on held-out clips, of the expected future, at every scale the probe knows, and what is left of the video."""
+        """Calibration of the expected future at every scale the probe knows, and what is left of the video."""
         batch = self.held_out.spread(CLIPS)
         noise = self.model.initial_noise(batch.history, torch.Generator().manual_seed(3))
         imagined = self._imagine(batch, 0, noise)
