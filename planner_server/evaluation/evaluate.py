@@ -74,6 +74,7 @@ def _measure_part(
         threads=settings.threads,
         parts=(NAMES.get(part, part),),
         lpips=settings.lpips,
+        planner_steps=PlannerConfig().flow_steps,
     )
     results, media = evaluate_models(bundle, found.held_out, found.fitting, found.unfamiliar, options, say)
     if failed := results.get("failed"):
