@@ -187,7 +187,9 @@ def test_a_task_is_set_up_and_followed(listener):
     seen = len(listener.task_states)
     listener.wait(lambda: len(listener.task_states) >= seen + 5, "more states")
     times = np.array([state["time"] for state in listener.task_states[seen:]])
-    np.testing.assert_allclose(np.diff(times), 0.2, atol=1e-6)
+    steps = np.diff(times) / 0.2  # a busy listener may lose some, but every one is on the 5 Hz grid
+    np.testing.assert_allclose(steps, np.round(steps), atol=1e-5)
+    assert (steps > 0.5).all()
     assert {"measuring tape", "red cube", "purple cup"} < set(listener.truths[-1]["objects"])
 
     listener.task.publish(String(data='{"task": "banana", "seed": 3}'))
