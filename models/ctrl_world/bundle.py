@@ -132,14 +132,22 @@ def load_ctrl_world(path: Path, device: str = "cpu") -> CtrlWorldBundle:
     _fill(value, path / "value.safetensors", device)
     for head in (uncertainty, value):
         head.to(device).float().eval().requires_grad_(False)
-    relevance = DenseRelevance.from_folder(path / "relevance").to(device)
-    rows, columns = config.world_model.latent_size
-    semantic = LatentRelevance(
-        relevance,
+    semantic = load_relevance(path, model).to(device)
+    return CtrlWorldBundle(model, uncertainty, semantic, value, config, bundle_hash(path))
+
+
+def load_relevance(path: Path, model: CtrlWorldModel) -> LatentRelevance:
+    """CLIP or SigLIP of a bundle, judging what its world model imagines.
+
+    Raises:
+        BundleError: It is missing or damaged.
+    """
+    rows, columns = model.config.latent_size
+    return LatentRelevance(
+        DenseRelevance.from_folder(path / "relevance"),
         lambda latents: model.autoencoder.decode_pixels(latents, model.views),
         (RELEVANCE_FOLD * rows, RELEVANCE_FOLD * columns),
     )
-    return CtrlWorldBundle(model, uncertainty, semantic, value, config, bundle_hash(path))
 
 
 def save_heads(path: Path, uncertainty: UncertaintyHead, value: ValueHead) -> None:

@@ -1,4 +1,4 @@
-"""`vidplan distill`: fine-tune an imported Ctrl-World into a flow map (Algorithm 2)."""
+"""`vidplan distill`: an imported Ctrl-World becomes a flow map (Algorithm 2), and gets its heads."""
 
 from __future__ import annotations
 
@@ -6,9 +6,16 @@ import argparse
 import shutil
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+if TYPE_CHECKING:
+    from models.ctrl_world.flow_map_stage import CtrlWorldFlowMapStage
+    from models.ctrl_world.heads_stage import CtrlWorldHeadsStage
+
+BATCHES = {"flow-map": 24, "heads": 8}
+RATES = {"flow-map": 5e-6, "heads": 1e-4}
 SAVE_EVERY = 1800.0
-"""Seconds between checkpoints, which are 24 GB: weights, their average, and two moments, single precision."""
+"""Seconds between checkpoints, 24 GB for the flow map: weights, their average, two moments, single precision."""
 
 
 def main(argv: list[str]) -> int:
@@ -20,7 +27,7 @@ def main(argv: list[str]) -> int:
 
     try:
         require_full()
-        return _distill(options)
+        return _train(options)
     except ModelsError as error:
         print(f"vidplan distill: {error}", file=sys.stderr)
         return 1
@@ -29,26 +36,27 @@ def main(argv: list[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="vidplan distill",
-        description="Fine-tune an imported Ctrl-World into a flow map by progressive self-distillation, on precomputed "
-        "latents. An interrupted run goes on where it stopped; `accelerate launch -m vidplan distill ...` shares the "
-        "batch among GPUs.",
+        description="Make an imported Ctrl-World fit for planning: `flow-map` fine-tunes it by progressive "
+        "self-distillation, `heads` trains its uncertainty and return heads. Both read precomputed latents. An "
+        "interrupted run goes on where it stopped; `accelerate launch -m vidplan distill ...` shares the batch among "
+        "GPUs.",
     )
-    parser.add_argument("--bundle", type=Path, required=True, help="made by `vidplan bundle import ctrl-world`")
+    parser.add_argument("stage", choices=["flow-map", "heads"])
+    parser.add_argument("--bundle", type=Path, required=True, help="made by `vidplan bundle import`, or by `flow-map`")
     parser.add_argument("--data", type=Path, required=True, help="episodes with latents (docs/real-footage.md)")
     parser.add_argument("--out", type=Path, required=True, help="checkpoints, curves, and OUT/bundle at the end")
     budget = parser.add_mutually_exclusive_group()
     budget.add_argument("--minutes", type=float, default=60.0, help="wall-clock budget (default: 60)")
     budget.add_argument("--steps", type=int, help="steps instead: exactly reproducible")
-    parser.add_argument("--batch", type=int, default=24, help="clips per step, split 2:1 (default: the paper's 16 + 8)")
-    parser.add_argument("--rate", type=float, default=5e-6, help="learning rate (default: the paper's)")
+    parser.add_argument("--batch", type=int, help="clips per step (default: 24, the paper's 16 + 8; 8 for heads)")
+    parser.add_argument("--rate", type=float, help="learning rate (default: 5e-6, the paper's; 1e-4 for heads)")
     parser.add_argument("--seed", type=int, default=0, help="seed of every draw")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     return parser
 
 
-def _distill(options: argparse.Namespace) -> int:
-    from models.ctrl_world.flow_map_stage import CtrlWorldFlowMapStage
+def _train(options: argparse.Namespace) -> int:
     from models.errors import BundleError
     from models.training.config import LoopConfig
     from models.training.engine_processes import join
@@ -59,8 +67,8 @@ def _distill(options: argparse.Namespace) -> int:
     if result.exists():
         raise BundleError(f"{result} is there already; choose another --out")
     config = LoopConfig(
-        batch=options.batch,
-        rate=options.rate,
+        batch=options.batch or BATCHES[options.stage],
+        rate=options.rate or RATES[options.stage],
         minutes=None if options.steps is not None else options.minutes,
         steps=options.steps,
         seed=options.seed,
@@ -69,7 +77,7 @@ def _distill(options: argparse.Namespace) -> int:
         save_every=SAVE_EVERY,
     )
     processes = join(options.device)
-    stage = CtrlWorldFlowMapStage(options.bundle, options.data)
+    stage = _stage(options)
     for footage in (stage.training, stage.held_out):
         print(footage.episodes.summary(), file=sys.stderr)
     try:
@@ -78,20 +86,35 @@ def _distill(options: argparse.Namespace) -> int:
         print(f"vidplan distill: {stop}", file=sys.stderr)
         return 130
     if processes.first:
-        _write_bundle(options.bundle, options.out / f"{stage.name}.safetensors", result)
-        print(f"written to {result}; its heads have to be trained anew")
+        _write_bundle(options, stage, result)
+        print(f"written to {result}")
     return 0
 
 
-def _write_bundle(source: Path, weights: Path, out: Path) -> None:
-    """The bundle with the new weights and without heads, which belong to the old ones."""
+def _stage(options: argparse.Namespace) -> CtrlWorldFlowMapStage | CtrlWorldHeadsStage:
+    if options.stage == "heads":
+        from models.ctrl_world.heads_stage import CtrlWorldHeadsStage
+
+        return CtrlWorldHeadsStage(options.bundle, options.data, options.seed)
+    from models.ctrl_world.flow_map_stage import CtrlWorldFlowMapStage
+
+    return CtrlWorldFlowMapStage(options.bundle, options.data)
+
+
+def _write_bundle(options: argparse.Namespace, stage: Any, out: Path) -> None:
+    """The bundle with the new weights. Heads belong to the world model they were trained with."""
     from dataclasses import replace
 
+    from models.ctrl_world.bundle import save_heads
     from models.ctrl_world.bundle_config import bundle_hash, read_config, write_config
 
-    left = ("denoiser.safetensors", "uncertainty.safetensors", "value.safetensors")
-    shutil.copytree(source, out, ignore=shutil.ignore_patterns(*left))
-    shutil.copy(weights, out / "denoiser.safetensors")
-    config = read_config(source)
-    made_from = {**config.made_from, "second_time": "trained", "distilled_from": bundle_hash(source)}
-    write_config(out, replace(config, uncertainty=None, value=None, made_from=made_from))
+    heads = ("uncertainty.safetensors", "value.safetensors")
+    shutil.copytree(options.bundle, out, ignore=shutil.ignore_patterns(*heads))
+    config = replace(read_config(options.bundle), uncertainty=None, value=None)
+    made_from = {**config.made_from, f"{options.stage}_trained_from": bundle_hash(options.bundle)}
+    if options.stage == "flow-map":
+        shutil.copy(options.out / f"{stage.name}.safetensors", out / "denoiser.safetensors")
+        made_from["second_time"] = "trained"
+    write_config(out, replace(config, made_from=made_from))
+    if options.stage == "heads":
+        save_heads(out, stage.uncertainty, stage.value)

@@ -165,12 +165,16 @@ class FramewiseConditioner(nn.Module):
         if max(self.slots) >= shapes[0][1]:
             raise ShapeError(f"this model looks at {max(self.slots) + 2} history frames, got {shapes[0][1]}")
         described = self.poses(history, history_poses, actions)
-        path = torch.cat([history_poses[:, self.slots], history_poses[:, -1:], actions], dim=1)
+        path = torch.cat([self._slots(history_poses), history_poses[:, -1:], actions], dim=1)
         return FramewiseCondition(
             **vars(described),
-            slots=history[:, self.slots],
+            slots=self._slots(history),
             current=history[:, -1:],
             poses=self.scale(path),
             text=text.expand(len(history), -1),
             told=history.new_ones(len(history)),
         )
+
+    def _slots(self, values: Tensor) -> Tensor:
+        """``(B, S, ...)`` of ``(B, T, ...)``; indexing by a list would wait for the GPU."""
+        return torch.stack([values[:, slot] for slot in self.slots], dim=1)

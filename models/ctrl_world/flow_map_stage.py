@@ -5,41 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from models.ctrl_world.bundle import load_world_model
-from models.ctrl_world.conditioning import ConditionNoise, FramewiseCondition
-from models.data import open_source
-from models.real.clips import ObservedClips
-from models.real.latents import VIEWS, LatentEpisodes
+from models.ctrl_world.conditioning import ConditionNoise
+from models.ctrl_world.footage import Footage, condition_of
 from models.self_distillation import JumpTimes, PsdDraws, psd_loss
-from models.training.clips import Batch
 from models.training.loop import Draw
 
 JUDGED = 4
 """Held-out clips that the figures are of: a forward pass of the whole network takes seconds on a processor."""
-
-
-class Footage:
-    """Clips of one split and the embedding of each episode's instruction."""
-
-    def __init__(self, data: Path, split: str, offsets: tuple[int, ...], horizon: int) -> None:
-        """Read a split.
-
-        Raises:
-            DatasetError: The data cannot be used.
-        """
-        self.episodes = LatentEpisodes(data, split, shortest=1 - min(offsets) + horizon)
-        self.clips = ObservedClips(self.episodes.spans, self.episodes.poses, self.episodes.latents, offsets, horizon)
-        source = open_source(data)
-        names = [name for name in source.stamps(split) if name not in self.episodes.skipped]
-        self.texts = [source.read(split, name, VIEWS).text for name in names]
-
-    def instructions(self, rows: np.ndarray) -> list[str]:
-        """Instruction of the clip at each row."""
-        return [self.texts[episode] for episode in self.clips.episode_of[rows]]
 
 
 class CtrlWorldFlowMapStage:
@@ -69,17 +45,10 @@ class CtrlWorldFlowMapStage:
         clips = draw.place(footage.clips.at(rows))
         clean = torch.cat([clips.history[:, -1:], clips.future], dim=1)
         noise = ConditionNoise.sample(config, batch, draw.noise).map(draw.mine)
-        condition = self.condition(clips, footage.instructions(rows)).noised(noise)
+        condition = condition_of(self.model, clips, footage).noised(noise)
         draws = PsdDraws.sample((batch, *clean.shape[1:]), JumpTimes(), draw.noise).map(draw.mine)
         flow, distill = psd_loss(self.model.flow_map, clean, condition, draws)
         return flow + distill, {"flow": flow.item(), "distill": distill.item()}
-
-    def condition(self, clips: Batch, instructions: list[str]) -> FramewiseCondition:
-        """What the network is told of some clips."""
-        text = clips.history.new_zeros(len(instructions), 0)
-        if self.model.text is not None:
-            text = torch.cat([self.model.text(instruction) for instruction in instructions])
-        return self.model.conditioner(clips.history, clips.history_poses, clips.actions, text)
 
     def notes(self) -> dict[str, Any]:
         """See `training.loop.Stage`."""
@@ -93,7 +62,7 @@ class CtrlWorldFlowMapStage:
     def metrics(self) -> dict[str, Any]:
         """Held-out squared error of one and four steps, over that of repeating the current frame."""
         batch = self.held_out.clips.spread(JUDGED)
-        condition = self.condition(batch, self.held_out.instructions(batch.rows))
+        condition = condition_of(self.model, batch, self.held_out)
         noise = self.model.initial_noise(batch.history, torch.Generator().manual_seed(1))
         still = (batch.history[:, -1:] - batch.future).square().mean()
         figures: dict[str, Any] = {"clips": len(batch.rows)}

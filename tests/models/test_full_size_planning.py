@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -17,10 +18,12 @@ from real_footage import write_real
 
 from models import bundle_cli
 from models.bundle import load_bundle
-from models.ctrl_world import cli, flow_map_stage
+from models.ctrl_world import cli, flow_map_stage, heads_stage
+from models.ctrl_world.autoencoder import VideoAutoencoder
 from models.ctrl_world.bundle import fresh_heads, head_config, load_world_model, save_heads
 from models.ctrl_world.bundle_config import changed_files, read_config
 from models.ctrl_world.config import CtrlWorldConfig
+from models.ctrl_world.footage import Footage
 from models.ctrl_world.video_model import CtrlWorldModel
 from models.errors import BundleError
 from models.head_unet import HeadConfig
@@ -111,17 +114,38 @@ class Small(nn.Module):
         self.checkpointed = True
 
 
-def test_distilling_reads_footage_trains_and_leaves_a_bundle(bundle, world: Path, tmp_path: Path, monkeypatch, capsys):
+@pytest.fixture
+def small_world(bundle, monkeypatch) -> Small:
+    """Bundles load with a denoiser of one weight."""
     model = CtrlWorldModel(CtrlWorldConfig(unet=CONFIG.unet, vae=CONFIG.vae), bundle.world_model.text)
     model.flow_map.denoiser = model.denoiser = small = Small()
-    monkeypatch.setattr(flow_map_stage, "load_world_model", lambda path: model)
+    for stage in (flow_map_stage, heads_stage):
+        monkeypatch.setattr(stage, "load_world_model", lambda path: model)
+    return small
+
+
+def test_distilling_reads_footage_trains_and_leaves_a_bundle(small_world: Small, world: Path, tmp_path: Path, capsys):
     data = write_real(tmp_path / "data")
-    words = ["--bundle", world, "--data", data, "--out", tmp_path / "out", "--steps", 3, "--batch", 3, "--rate", 0.01]
+    words = [
+        "flow-map",
+        "--bundle",
+        world,
+        "--data",
+        data,
+        "--out",
+        tmp_path / "out",
+        "--steps",
+        3,
+        "--batch",
+        3,
+        "--rate",
+        0.01,
+    ]
     arguments = [str(word) for word in [*words, "--device", "cpu", "--threads", 1]]
     assert cli.main(arguments) == 0
-    assert small.weight.item() != 0.5
-    assert small.checkpointed
-    assert len(small.texts) == 1  # all of this footage has one instruction
+    assert small_world.weight.item() != 0.5
+    assert small_world.checkpointed
+    assert len(small_world.texts) == 1  # all of this footage has one instruction
     report = json.loads((tmp_path / "out" / "ctrl-world-flow-map.json").read_text())
     assert set(report["held_out"]) == {"clips", "1 step(s)", "4 step(s)"}
     made = read_config(tmp_path / "out" / "bundle")
@@ -132,3 +156,32 @@ def test_distilling_reads_footage_trains_and_leaves_a_bundle(bundle, world: Path
         load_bundle(tmp_path / "out" / "bundle")
     assert cli.main(arguments) == 1
     assert "is there already" in capsys.readouterr().err
+
+
+def test_heads_are_trained_and_make_a_bundle_that_plans(small_world: Small, world: Path, tmp_path: Path, monkeypatch):
+    narrow = {"widths": (8, 16, 16), "embedding": 16, "latent_channels": 4, "latent_size": (24, 40), "horizon": 4}
+    sizes = {
+        "uncertainty": HeadConfig(bins=30, highest=10.0, **narrow),
+        "value": HeadConfig(bins=20, highest=1.0, **narrow),
+    }
+    monkeypatch.setattr(heads_stage, "fresh_heads", lambda model, cameras: fresh_heads(model, cameras, **sizes))
+    pixels = lambda latents, views: torch.sigmoid(latents.unflatten(3, (3, 24)).transpose(2, 3)[:, :, :, :3])  # noqa: E731
+    monkeypatch.setattr(VideoAutoencoder, "decode_pixels", lambda self, latents, views: pixels(latents, views))
+    data = write_real(tmp_path / "data")
+    words = ["heads", "--bundle", world, "--data", data, "--out", tmp_path / "out", "--steps", 2, "--batch", 2]
+    assert cli.main([str(word) for word in [*words, "--device", "cpu", "--threads", 1]]) == 0
+    report = json.loads((tmp_path / "out" / "ctrl-world-heads.json").read_text())
+    assert 0 < report["held_out"]["value"] < 10
+    assert small_world.weight.item() == 0.5
+    made = read_config(tmp_path / "out" / "bundle")
+    assert (made.uncertainty, made.value) == (sizes["uncertainty"], sizes["value"])
+    assert changed_files(tmp_path / "out" / "bundle", made) == []
+    assert isinstance(load_bundle(tmp_path / "out" / "bundle").world_model, CtrlWorldModel)
+
+
+def test_returns_count_from_the_end_of_the_episode(tmp_path: Path):
+    footage = Footage(write_real(tmp_path), "train", (-12, -9, -6, -3, 0), 4)
+    last = footage.episodes.spans[1][0] + footage.episodes.spans[1][1] - 1
+    returns = footage.returns(np.array([last - 4, last - 7]), 4, 0.5)
+    assert returns.tolist() == [[0.125, 0.25, 0.5, 1.0], [0.5**6, 0.5**5, 0.5**4, 0.5**3]]
+    assert footage.phrases_of(np.array([last])) == ["put the carrot in the bowl"]
