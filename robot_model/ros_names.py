@@ -22,6 +22,12 @@ SIM_TRUTH = "/sim/truth"
 SIM_RESET = "/sim/reset"
 """std_srvs/Trigger; the seed of the next scene is the simulation node's parameter ``seed``."""
 
+SIM_TASK = "/sim/task"
+"""std_msgs/String holding JSON, e.g. ``{"task": "carrot", "seed": 3}``: reset to that scene of that task."""
+
+SIM_TASK_STATE = "/sim/task_state"
+"""std_msgs/String holding JSON, latched: how far the task is. For evaluation only, never for planning."""
+
 INSTRUCTION = "/vidplan/instruction"
 """std_msgs/String: the task in words."""
 

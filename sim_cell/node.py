@@ -41,11 +41,6 @@ SENSOR_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 RELIABLE_QOS = QoSProfile(depth=10)
 LATCHED_QOS = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
-SIM_TASK = "/sim/task"
-"""std_msgs/String holding JSON, e.g. ``{"task": "carrot", "seed": 3}``: reset to that scene of that task."""
-SIM_TASK_STATE = "/sim/task_state"
-"""std_msgs/String holding JSON, latched: how far the task is. For evaluation only, never for planning."""
-
 
 class SimCellNode(Node):
     """Publishes and obeys for a `LiveCell`; `run` drives it."""
@@ -66,11 +61,11 @@ class SimCellNode(Node):
         self._joint_states = self.create_publisher(JointState, ros_names.JOINT_STATES, RELIABLE_QOS)
         self._clock_publisher = self.create_publisher(Clock, ros_names.CLOCK, QoSProfile(depth=1))
         self._truth = self.create_publisher(String, ros_names.SIM_TRUTH, RELIABLE_QOS)
-        self._task_state = self.create_publisher(String, SIM_TASK_STATE, LATCHED_QOS)
+        self._task_state = self.create_publisher(String, ros_names.SIM_TASK_STATE, LATCHED_QOS)
         arm_topic = ros_names.arm_topic(live.franka.name)
         self.create_subscription(JointTrajectory, arm_topic, self._on_trajectory, RELIABLE_QOS)
         self.create_subscription(Float64MultiArray, ros_names.GRIPPER_COMMANDS, self._on_gripper, RELIABLE_QOS)
-        self.create_subscription(String, SIM_TASK, self._on_task, RELIABLE_QOS)
+        self.create_subscription(String, ros_names.SIM_TASK, self._on_task, RELIABLE_QOS)
         self.create_service(Trigger, ros_names.SIM_RESET, self._on_reset)
 
     def run(self, stop: threading.Event) -> None:
@@ -119,7 +114,7 @@ class SimCellNode(Node):
             try:
                 task, seed = read_request(message.data)
             except InvalidTaskError as error:
-                self.get_logger().error(f"{SIM_TASK} rejected, nothing was reset: {error}")
+                self.get_logger().error(f"{ros_names.SIM_TASK} rejected, nothing was reset: {error}")
                 return
             self.live.reset_to_task(task, seed)
             self._image_phase = self.live.steps

@@ -16,8 +16,8 @@ from std_msgs.msg import String
 
 from robot_bridge.experiment.cell import TaskState
 from robot_bridge.experiment.errors import ExperimentError
+from robot_model.ros_names import SIM_TASK, SIM_TASK_STATE
 
-TASK, TASK_STATE = "/sim/task", "/sim/task_state"
 SILENCE = 60.0
 """Seconds of wall clock after which a cell that says nothing is given up."""
 SPIN = 0.2
@@ -38,8 +38,8 @@ class RosCell:
         rclpy.init(context=self._context, domain_id=domain, signal_handler_options=SignalHandlerOptions.NO)
         self._node = Node("vidplan_trials", context=self._context, enable_rosout=False)
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self._tasks = self._node.create_publisher(String, TASK, 1)
-        self._node.create_subscription(String, TASK_STATE, self._hear, latched)
+        self._tasks = self._node.create_publisher(String, SIM_TASK, 1)
+        self._node.create_subscription(String, SIM_TASK_STATE, self._hear, latched)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
         self._newest: TaskState | None = None
