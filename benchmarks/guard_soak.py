@@ -1,6 +1,6 @@
 """The guard under as many random, adversarial and truncated plans as there is time for; every message sent is judged.
 
-    python benchmarks/guard_soak.py [--plans 100000] [--minutes 15] [--seed 0]
+    python benchmarks/guard_soak.py [--plans 100000] [--minutes 15] [--seed 0] [--rate 15]
 
 The plans, the faults of cameras, joints and clock, and the judge are those of `tests/robot_bridge/adversary.py`.
 """
@@ -27,13 +27,15 @@ def main() -> int:
     parser.add_argument("--plans", type=int, default=100_000)
     parser.add_argument("--minutes", type=float, default=15.0, help="of processor time; Ctrl-C ends it earlier")
     parser.add_argument("--seed", type=int, default=0, help="of the first cell")
+    parser.add_argument("--rate", type=float, default=15.0, help="control rate, Hz")
     given = parser.parse_args()
     plans = sent = cells = 0
     rejected: Counter[str] = Counter()
     worst: dict[str, float] = {}
     while plans < given.plans and time.process_time() < 60 * given.minutes:
         try:
-            went = ordeal(given.seed + cells, CELL, ("panda", "fr3")[cells % 2], (0.5, 0.8)[cells // 2 % 2])
+            robot, sensible = ("panda", "fr3")[cells % 2], (0.5, 0.8)[cells // 2 % 2]
+            went = ordeal(given.seed + cells, min(CELL, given.plans), robot, sensible, given.rate)
         except KeyboardInterrupt:
             break
         plans, sent, cells = plans + went.plans, sent + went.sent, cells + 1

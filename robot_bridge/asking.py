@@ -20,6 +20,7 @@ from robot_bridge.guard.plan import Expected
 from robot_bridge.guard.reasons import Finding, Reason
 from robot_bridge.planner_link import LinkEvent
 from robot_bridge.requests import Latency, Pending, committed_frames
+from robot_bridge.steps import judging_time
 from robot_bridge.synchroniser import JointSample
 
 COMPLAINT_AFTER = 0.5
@@ -138,7 +139,7 @@ class Asker:
             return  # nothing new was seen
         if (shadow and stamp < self._shadow_from) or (resting and not shadow and stamp < motion.schedule.end):
             return
-        expected = self._latency.seconds + self.config.latency_margin
+        expected = self._latency.seconds + judging_time(self.config) + self.config.latency_margin
         committed = committed_frames(now, stamp, path_end, expected, spec)
         if committed is not None:
             self._send(now, instruction, observation, Expected(stamp, committed, spec), motion)

@@ -14,6 +14,7 @@ from robot_bridge.guard.plan import Proposal
 from robot_bridge.guard.reasons import Finding, Reason
 from robot_bridge.limits import JointLimits
 from robot_bridge.smoothing import SentMotion, smooth
+from robot_bridge.steps import Steps
 from robot_bridge.trajectory import AT_REST, Schedule, brake, follow
 from robot_model.franka import franka
 from robot_model.ik import InverseKinematics
@@ -37,6 +38,25 @@ class Command:
     pose: np.ndarray
     trajectory: SentMotion | None
     gripper: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Course:
+    """A proposal as joints' motion, judged, and not yet commanded.
+
+    Attributes:
+        path: How the path can be followed.
+        begin: From when on it differs from ``since``.
+        since: The commanded motion that it continues.
+        then: That motion until ``begin``, the new one from there on.
+        curve: The path of the flange.
+    """
+
+    path: JointPath
+    begin: float
+    since: Schedule
+    then: Schedule
+    curve: PoseCurve
 
 
 class CommandedMotion:
@@ -102,34 +122,42 @@ class CommandedMotion:
         gripper = self._curve.pose(time)[6] if self._curve is not None else self.gripper
         return np.append(self.kinematics.forward_pose(self.schedule.joints(time)), gripper)
 
-    def accept(self, proposal: Proposal) -> JointPath | Finding:
-        """Follow a guarded proposal from its start on, what was planned before until then.
+    def course(self, proposal: Proposal) -> Steps[Course | Finding]:
+        """How to follow a guarded proposal from its start on, what was planned before until then; nothing changes yet.
 
         Returns:
-            How the path can be followed, or why not even its first frame can; then nothing changes.
+            What `take` follows, or why not even its first frame can be.
         """
-        now, start = proposal.now, proposal.start
+        now, start, since = proposal.now, proposal.start, self.schedule
         start_pose = self.pose(start)
         if self._curve is not None and now < self._curve.end:
             curve = self._curve.continued(start, start_pose, proposal.times, proposal.poses).since(now)
         else:
             times, poses = np.append(start, proposal.times), np.concatenate([[start_pose], proposal.poses])
             curve = PoseCurve(times, poses)
-        begin = self.schedule.change_from(now, self.limits)
-        path, motion = self._clear_of_obstacles(begin, self.path_guard.walk(curve, begin, self.schedule.joints(begin)))
+        begin = since.change_from(now, self.limits)
+        path = yield from self.path_guard.walk(curve, begin, since.joints(begin))
+        path, motion = yield from self._clear_of_obstacles(since, begin, path)
         followed = begin + len(path.targets) * self.limits.period
         if path.cut and followed < start + proposal.expected.spec.frame_period / 2:
             return path.cut
-        self._schedule = self.schedule.then(motion)
-        self._curve = curve if path.as_planned else self._as_followed(curve, begin)
-        return path
+        then = since.then(motion)
+        return Course(path, begin, since, then, curve if path.as_planned else self._as_followed(curve, begin, then))
 
-    def _clear_of_obstacles(self, begin: float, path: JointPath) -> tuple[JointPath, Schedule]:
+    def take(self, time: float, course: Course) -> bool:
+        """Follow a course; False where it is too late, or what it continues is no longer commanded."""
+        if course.since is not self._schedule or self.schedule.change_from(time, self.limits) > course.begin + AT_REST:
+            return False
+        self._schedule, self._curve = course.then, course.curve
+        return True
+
+    def _clear_of_obstacles(self, since: Schedule, begin: float, path: JointPath) -> Steps[tuple[JointPath, Schedule]]:
         """The path cut until the joints' motion along it, its braking included, touches nothing; and that motion."""
-        q, v = self.schedule.state(begin)
+        q, v = since.state(begin)
         while True:
+            yield
             motion = follow(begin, q, v, path.targets, self.limits)
-            bad = self.path_guard.first_objection(motion) if len(path.targets) else None
+            bad = (yield from self.path_guard.first_objection(motion)) if len(path.targets) else None
             if bad is None:
                 return path, motion
             node, finding = bad
@@ -169,12 +197,12 @@ class CommandedMotion:
         (told, speed), (wanted, wanted_speed) = sent.state(soon), self.schedule.state(soon)
         return bool(np.abs(told - wanted).max() > 1e-4 or np.abs(speed - wanted_speed).max() > 1e-2)
 
-    def _as_followed(self, curve: PoseCurve, now: float) -> PoseCurve:
+    def _as_followed(self, curve: PoseCurve, begin: float, schedule: Schedule) -> PoseCurve:
         """The path as the arm will really go, where it was cut or slowed: later chunks begin from there."""
-        end = self.schedule.end
-        inner = curve.times[(curve.times > now + AT_REST) & (curve.times < end - AT_REST)]
-        times = np.concatenate([[now], inner, [end]] if end > now else [[now]])
-        joints = [self.schedule.joints(time) for time in times]
+        end = schedule.end
+        inner = curve.times[(curve.times > begin + AT_REST) & (curve.times < end - AT_REST)]
+        times = np.concatenate([[begin], inner, [end]] if end > begin else [[begin]])
+        joints = [schedule.joints(time) for time in times]
         poses = [
             np.append(self.kinematics.forward_pose(q), curve.pose(t)[6]) for q, t in zip(joints, times, strict=True)
         ]

@@ -205,6 +205,11 @@ class BridgeConfig:
         """Seconds between two commands."""
         return 1.0 / self.control_rate
 
+    @property
+    def node_period(self) -> float:
+        """Seconds between two nodes of the commanded motion, where it is judged: commands may come more often."""
+        return max(self.control_period, CONTROL_PERIOD)
+
     def _check_each(self) -> None:
         """Every setting on its own; all that are wrong are named at once."""
         wrong: list[ConfigError] = []
@@ -230,8 +235,8 @@ class BridgeConfig:
             raise ConfigError("gripper", "droid_nuc goes with the backend droid_nuc, and that with no other gripper")
         if self.backend == "sim" and not self.use_sim_time:
             raise ConfigError("backend", "sim runs on simulated time only: add --use-sim-time")
-        if self.stop_time < 2 * self.control_period:
-            raise ConfigError("stop_time", f"must hold two control periods of {self.control_period:.3f} s")
+        if self.stop_time < 2 * self.node_period:
+            raise ConfigError("stop_time", f"must hold two periods between nodes of {self.node_period:.3f} s")
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> BridgeConfig:

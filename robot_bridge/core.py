@@ -96,8 +96,9 @@ class Core:
                 self._publish(self._waiting.popleft())
             try:
                 self._look_at_robot()
-                for command in self.executor.tick(now):
+                for command in self.executor.act(now):
                     self._send(command)
+                self.executor.think(now)
             except Exception as error:
                 logger.exception("the control tick failed")
                 self.executor.stop(Finding(Reason.STOPPED, f"internal error: {error!r}"))

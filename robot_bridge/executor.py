@@ -93,8 +93,8 @@ class Executor(Wishes):
 
     @property
     def planning(self) -> bool:
-        """A request is on its way: a player of recordings may wait for it."""
-        return self._asker.waiting
+        """A plan is on its way, or being judged: a player of recordings may wait for it."""
+        return self._asker.waiting or self.judge.busy
 
     @property
     def at_rest(self) -> bool:
@@ -113,7 +113,7 @@ class Executor(Wishes):
 
     def begin_task(self, instruction: str, seed: int) -> None:
         """Give a task whose random draws begin with ``seed``, so that it can be repeated."""
-        self._asker.drop()
+        self._drop()
         self._asker = Asker(replace(self._asker.config, seed=seed), self.link, self.senser, self._tell, self._reject)
         if self.link.spec is not None:
             self._asker.meet(self.link.spec)
@@ -146,7 +146,13 @@ class Executor(Wishes):
         return finding
 
     def tick(self, now: float) -> list[Command]:
-        """One control period.
+        """One control period: `act` and `think`."""
+        commands = self.act(now)
+        self.think(now)
+        return commands
+
+    def act(self, now: float) -> list[Command]:
+        """The part of a control period that cannot wait.
 
         Args:
             now: Seconds on the robot's clock.
@@ -165,14 +171,20 @@ class Executor(Wishes):
         self._obey(now)
         if joints is not None and not self.config.dry_run:
             self._watch(now, joints)
-        if joints is not None and self.state not in RESTING:
-            self._asker.ask(now, self._instruction, self.motion)
         return commands if self.config.dry_run else [*commands, *self._command(now)]
+
+    def think(self, now: float) -> None:
+        """What can wait until the command is sent: judge the plan that came, or ask for the next."""
+        if self.judge.busy:
+            self._advance(now)
+        elif self.motion.known and self.state not in RESTING:
+            self._asker.ask(now, self._instruction, self.motion)
 
     # --- what happened --------------------------------------------------------------------------------------------
 
     def _notice_clock(self, now: float) -> None:
         if now < self._last_tick - CLOCK_SET_BACK:
+            self.judge.drop()
             self._asker.start_over()
             self.motion.forget()
             self.state = State.WAITING if self.state is not State.STOPPED else self.state
@@ -185,7 +197,7 @@ class Executor(Wishes):
             self.motion.gripper = joints.gripper
             self._commander.gripper.start_from(joints.gripper)
         elif not self.config.dry_run and (off := self._following.astray(now, joints)):
-            self._asker.drop()
+            self._drop()
             self.motion.anchor(now, joints.joints)
             self._tell(event("anchored", now, detail=f"it was {off:.3f} rad from its command"))
 
@@ -195,7 +207,7 @@ class Executor(Wishes):
         for news in [*early, *self.link.poll()]:
             if news.kind == "reply":
                 answer = self._asker.answer(now, news)
-                commands += self._judge(now, answer) if answer else []
+                commands += self._take(now, answer) if answer else []
             elif news.kind in ("connected", "back"):
                 self._meet(now, news)
             elif news.kind == "lost":
@@ -242,7 +254,7 @@ class Executor(Wishes):
 
     def _rest(self, now: float, state: State) -> None:
         """Nothing that is on its way is followed any more."""
-        self._asker.drop()
+        self._drop()
         if self.motion.known:
             self.motion.brake(now)
         self.state = state
@@ -260,14 +272,22 @@ class Executor(Wishes):
 
     # --- answers --------------------------------------------------------------------------------------------------
 
-    def _judge(self, now: float, answer: Answer) -> list[Command]:
+    def _take(self, now: float, answer: Answer) -> list[Command]:
         begin = now
         if self.config.dry_run:
             begin = answer.expected.observation_stamp
             self.motion.anchor(begin, answer.observation.joints)
             self.motion.gripper = float(answer.observation.poses[-1, 6])
-        refusal = self.judge.judge(now, begin, answer)
-        if refusal:
+        self.judge.take(begin, answer)
+        return [] if self.judge.gradual else self._advance(now)
+
+    def _advance(self, now: float) -> list[Command]:
+        """Judge on; in a dry run, the commands of an accepted chunk."""
+        verdict = self.judge.advance(now)
+        if verdict is None:
+            return []
+        if verdict.refusal:
+            refusal = verdict.refusal
             self._reject(now, refusal)
             if refusal.reason is Reason.OPERATOR_NEEDED and self.state is State.EXECUTING:
                 self._hold(now, refusal)
@@ -275,7 +295,7 @@ class Executor(Wishes):
             return []
         held, self.state = self.state is State.HOLDING, State.EXECUTING
         if self.config.dry_run:
-            return self._shadowed(begin)
+            return self._shadowed(verdict.begin)
         if held:
             self._tell(event("resume", now, reason=self.hold_reason.value))
         return []
@@ -299,7 +319,7 @@ class Executor(Wishes):
     def _hold(self, now: float, finding: Finding, drop: bool = True) -> None:
         """Brake and stand still; goes on by itself with the next accepted plan."""
         if drop:
-            self._asker.drop()
+            self._drop()
         if self.config.dry_run or not self.motion.known:
             return
         self.motion.brake(now) if drop else None
@@ -307,6 +327,11 @@ class Executor(Wishes):
             self.holds += finding.reason is not Reason.AWAITING_PLAN
             self.state, self.hold_reason = State.HOLDING, finding.reason
             self._tell(event("hold", now, reason=finding.reason.value, detail=finding.detail))
+
+    def _drop(self) -> None:
+        """Nobody wants the plan that is on its way, or being judged."""
+        self.judge.drop()
+        self._asker.drop()
 
     def _reject(self, now: float, finding: Finding) -> None:
         self.rejected[finding.reason.value] += 1

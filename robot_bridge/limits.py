@@ -10,7 +10,7 @@ from robot_bridge.config import BridgeConfig
 from robot_model.franka import Franka
 
 SMOOTHING = 0.01
-"""Seconds over which accelerations change, at most. The jerk that makes, 2 / 0.01 s = 200 times the acceleration limit
+"""Seconds over which accelerations change. The jerk that makes, 2 / 0.01 s = 200 times the acceleration limit
 per second, is well below a Franka's limit of 500 times (Franka Control Interface documentation)."""
 
 
@@ -26,7 +26,7 @@ class JointLimits:
         approach: Largest decelerations towards the ends of the range, rad/s^2.
         jerk: Largest jerks, rad/s^3: the same share of the arm's as for the accelerations.
         smoothing: Seconds over which the acceleration changes where it would step; see `robot_bridge.smoothing`.
-        period: Seconds between two commands.
+        period: Seconds between two nodes of the motion; commands may come more often.
         stop_time: Seconds within which the arm can always be brought to rest.
     """
 
@@ -44,8 +44,8 @@ class JointLimits:
     def of(cls, arm: Franka, config: BridgeConfig) -> JointLimits:
         """Limits of an arm under the bridge's settings."""
         acceleration = config.acceleration_scale * arm.acceleration
-        # Braking takes whole control periods, so the bound counts only those that fit into the stop time.
-        braking = int(config.stop_time / config.control_period + 1e-9) * config.control_period
+        # Braking takes whole periods, so the bound counts only those that fit into the stop time.
+        braking = int(config.stop_time / config.node_period + 1e-9) * config.node_period
         lower, upper, approach = _ends(arm, acceleration)
         return cls(
             lower=lower,
@@ -54,8 +54,8 @@ class JointLimits:
             acceleration=acceleration,
             approach=approach,
             jerk=config.acceleration_scale * arm.jerk,
-            smoothing=min(SMOOTHING, config.control_period / 2),
-            period=config.control_period,
+            smoothing=SMOOTHING,
+            period=config.node_period,
             stop_time=braking,
         )
 

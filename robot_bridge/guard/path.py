@@ -17,6 +17,7 @@ from robot_bridge.guard.collision import OVERSHOOT, Collision
 from robot_bridge.guard.reasons import Finding, Reason
 from robot_bridge.guard.workspace import FlangeBox
 from robot_bridge.limits import JointLimits
+from robot_bridge.steps import Steps
 from robot_bridge.trajectory import Schedule, brake
 from robot_model.conventions import pose_to_matrix
 from robot_model.franka import Franka
@@ -99,7 +100,7 @@ class JointPath:
     """Joint targets along a path.
 
     Attributes:
-        targets: ``(N, 7)`` rad, one per control period.
+        targets: ``(N, 7)`` rad, one per node of the motion.
         cut: Why the path ends early, or None.
         slowed: The largest condition number met, where it slowed the arm, or None.
     """
@@ -132,8 +133,8 @@ class PathGuard:
         )
         self.max_step = arm.velocity * limits.period
 
-    def first_objection(self, motion: Schedule) -> tuple[int, Finding] | None:
-        """The first node of a motion that the arm should not go to, and why; None where all are fine.
+    def first_objection(self, motion: Schedule) -> Steps[tuple[int, Finding] | None]:
+        """The first node of a motion that the arm should not go to, and why; None where all are fine. A step per node.
 
         A node counts as bad as well where braking from it would lead somewhere bad: any may be the last that arrives.
         """
@@ -144,10 +145,11 @@ class PathGuard:
                 finding = self.box.objection(q, start) or self.collision.objection(q, start, OVERSHOOT)
                 if finding:
                     return k, finding
+            yield
         return None
 
-    def walk(self, curve: PoseCurve, time: float, q: np.ndarray) -> JointPath:
-        """Joint targets from a state along a path until its end.
+    def walk(self, curve: PoseCurve, time: float, q: np.ndarray) -> Steps[JointPath]:
+        """Joint targets from a state along a path until its end. A step per target.
 
         Args:
             curve: Where to go.
@@ -173,4 +175,5 @@ class PathGuard:
                 return JointPath(np.array(targets).reshape(-1, len(q)), cut, slowed)
             targets.append(result.q)
             before = result
+            yield
         return JointPath(np.array(targets).reshape(-1, len(q)), None, slowed)

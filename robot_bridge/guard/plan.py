@@ -16,6 +16,7 @@ from plan_protocol.messages import POSE_SIZE, Plan, PlannerSpec
 from robot_bridge.config import BridgeConfig
 from robot_bridge.guard.reasons import Finding, Reason
 from robot_bridge.guard.workspace import StepLimit, Workspace
+from robot_bridge.steps import Steps
 from robot_model.conventions import pose_distance
 
 HUGE = 1e6
@@ -197,11 +198,12 @@ class PlanGuard:
             StepLimit(config, spec),
         )
 
-    def check(self, proposal: Proposal) -> Proposal | Finding:
-        """The mended proposal, or the first refusal."""
+    def check(self, proposal: Proposal) -> Steps[Proposal | Finding]:
+        """The mended proposal, or the first refusal. A step per layer."""
         for layer in self.layers:
             outcome = layer.check(proposal)
             if isinstance(outcome, Finding):
                 return outcome
             proposal = outcome
+            yield
         return proposal

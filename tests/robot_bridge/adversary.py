@@ -271,7 +271,7 @@ class Ordeal:
     events: set[str]
 
 
-def ordeal(seed: int, plans: int, robot: str = "panda", sensible: float = 0.5) -> Ordeal:
+def ordeal(seed: int, plans: int, robot: str = "panda", sensible: float = 0.5, rate: float = 15.0) -> Ordeal:
     """Drive a cell with random and adversarial plans and faulty senses; every message is judged.
 
     Args:
@@ -279,23 +279,27 @@ def ordeal(seed: int, plans: int, robot: str = "panda", sensible: float = 0.5) -
         plans: How many plans to make.
         robot: The arm.
         sensible: Share of plans that nothing is wrong with.
+        rate: Control rate, Hz; ticks come at 0.45 to 1.35 of its period, a few much later.
     """
     adversary, random = Adversary(seed, sensible), np.random.default_rng(1000 + seed)
     start = DROID_RESET_JOINTS + random.normal(0, 0.1, 7)
-    cell = FakeCell(adversary, 0.05, start, retry_pause=0.0, latency_margin=0.5, seed=seed, robot=robot)
+    settings = {"retry_pause": 0.0, "latency_margin": 0.5, "seed": seed, "robot": robot, "control_rate": rate}
+    cell = FakeCell(adversary, 0.05, start, **settings)
+    period = cell.config.control_period
     judge = Judge(cell)
     trouble_until = 0.0
     rejected: set[str] = set()
     while adversary.count < plans:
         cell.link.latency = float(random.choice([0.02, 0.1, 0.4, 1.3]))
-        cell.link.up = random.random() > 0.005
+        cell.link.up = random.random() > 0.075 * period
         if cell.time > trouble_until:
             _recover(cell)
-            if random.random() < 0.01:
+            if random.random() < 0.15 * period:
                 trouble_until = cell.time + random.uniform(0.1, 1.5)
                 _trouble(cell, random)
-        late = random.random() < 0.01
-        for command in cell.step(float(random.uniform(0.2, 0.6)) if late else float(random.uniform(0.03, 0.09))):
+        late = random.random() < 0.15 * period
+        pause = random.uniform(0.2, 0.6) if late else period * random.uniform(0.45, 1.35)
+        for command in cell.step(float(pause)):
             if command.trajectory is not None:
                 judge.look(cell, command.trajectory)
         rejected |= {event["event"] for event in cell.events[-3:]}

@@ -34,7 +34,7 @@ from robot_model.ros_names import (
 class RosCell:
     """Publishes in real time from a thread of its own; remembers what it was sent."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, picture: tuple[int, int] = (24, 40)) -> None:
         self.node = Node("fake_cell", context=context)
         self.cameras = {
             name: self.node.create_publisher(Image, camera_topic(name), qos_profile_sensor_data) for name in CAMERAS
@@ -51,6 +51,7 @@ class RosCell:
         self.events: list[dict] = []
         self.message = Schedule.resting(0.0, DROID_RESET_JOINTS)
         self.cameras_on = True
+        self.picture, self.pixels = picture, array("B", bytes(4 * picture[0] * picture[1]))
         self.executor = SingleThreadedExecutor(context=context)
         self.executor.add_node(self.node)
         self.thread = threading.Thread(target=self._spin, daemon=True)
@@ -90,9 +91,9 @@ class RosCell:
     def _publish_images(self) -> None:
         if not self.cameras_on:
             return
-        stamp = self.stamp(self.now())
+        stamp, (rows, columns) = self.stamp(self.now()), self.picture
         for publisher in self.cameras.values():
-            image = Image(height=24, width=40, encoding="bgra8", step=160, data=array("B", bytes(24 * 160)))
+            image = Image(height=rows, width=columns, encoding="bgra8", step=4 * columns, data=self.pixels)
             image.header.stamp = stamp
             publisher.publish(image)
 

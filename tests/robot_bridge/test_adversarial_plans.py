@@ -11,9 +11,12 @@ from adversary import ordeal
 PLANS = 75
 
 
-@pytest.mark.parametrize(("seed", "robot"), [(seed, robot) for seed in range(4) for robot in ("panda", "fr3")])
-def test_nothing_bad_is_ever_sent(seed: int, robot: str):
-    went = ordeal(seed, PLANS, robot)
+@pytest.mark.parametrize(
+    ("seed", "robot", "rate"),
+    [*((seed, robot, 15.0) for seed in range(4) for robot in ("panda", "fr3")), (4, "panda", 100.0), (5, "fr3", 50.0)],
+)
+def test_nothing_bad_is_ever_sent(seed: int, robot: str, rate: float):
+    went = ordeal(seed, PLANS if rate == 15.0 else PLANS // 3, robot, rate=rate)
     assert went.sent > 100, "the sensible plans among them were followed"
     refused = [reason for reason in went.rejected if reason.startswith("command_")]
     assert not refused, "the last gate had nothing to catch"

@@ -12,6 +12,7 @@ from robot_bridge.guard.path import SLOWEST, Conditioning, JointMargin, PathGuar
 from robot_bridge.guard.reasons import Reason
 from robot_bridge.guard.workspace import FlangeBox
 from robot_bridge.limits import JointLimits
+from robot_bridge.steps import at_once
 from robot_bridge.trajectory import brake, follow
 from robot_model.conventions import DROID_RESET_JOINTS, pose_distance
 from robot_model.franka import PANDA
@@ -37,7 +38,7 @@ def sample(q=DROID_RESET_JOINTS, condition=6.0) -> IkResult:
 
 def test_an_easy_path_is_followed_exactly():
     curve = line(DROID_RESET_JOINTS, np.array([0.03, 0.02, -0.03, 0.02, 0, 0.05, 0]))
-    path = guard().walk(curve, 10.0, DROID_RESET_JOINTS)
+    path = at_once(guard().walk(curve, 10.0, DROID_RESET_JOINTS))
     assert path.as_planned
     assert len(path.targets) == 15
     reached = KINEMATICS.forward_pose(path.targets)
@@ -48,7 +49,7 @@ def test_an_easy_path_is_followed_exactly():
 
 def test_out_of_reach_the_path_is_cut():
     curve = line(DROID_RESET_JOINTS, np.array([0.12, 0, 0.05, 0, 0, 0, 0]))
-    path = guard(condition_stop=2000.0, condition_slow=1000.0).walk(curve, 10.0, DROID_RESET_JOINTS)
+    path = at_once(guard(condition_stop=2000.0, condition_slow=1000.0).walk(curve, 10.0, DROID_RESET_JOINTS))
     assert path.cut is not None
     assert path.cut.reason is Reason.IK_RESIDUAL
     assert 0 < len(path.targets) < 15
@@ -56,7 +57,7 @@ def test_out_of_reach_the_path_is_cut():
 
 def test_towards_a_singularity_the_arm_slows_down_and_stops():
     curve = line(DROID_RESET_JOINTS, np.array([0.04, 0, 0.02, 0, 0, 0, 0]), count=9)  # to the arm's full stretch
-    path = guard(condition_slow=8.0, condition_stop=11.0).walk(curve, 10.0, DROID_RESET_JOINTS)
+    path = at_once(guard(condition_slow=8.0, condition_stop=11.0).walk(curve, 10.0, DROID_RESET_JOINTS))
     assert path.slowed is not None
     assert path.slowed.reason is Reason.CONDITIONING_SLOW
     assert path.cut is None or path.cut.reason is Reason.CONDITIONING_STOP
@@ -101,8 +102,8 @@ def test_end_stops_are_kept_at_a_distance_and_left_freely():
 def test_a_path_into_an_end_stop_is_cut_before_it():
     q = np.array(DROID_RESET_JOINTS)
     q[6] = 2.6  # turning the flange further about its own axis moves joint 7 to its stop at 2.8973
-    path = guard().walk(line(q, np.array([0, 0, 0, 0, 0, -0.15, 0])), 10.0, q)
-    other = guard().walk(line(q, np.array([0, 0, 0, 0, 0, 0.15, 0])), 10.0, q)
+    path = at_once(guard().walk(line(q, np.array([0, 0, 0, 0, 0, -0.15, 0])), 10.0, q))
+    other = at_once(guard().walk(line(q, np.array([0, 0, 0, 0, 0, 0.15, 0])), 10.0, q))
     cuts = {found.cut.reason if found.cut else None for found in (path, other)}
     assert Reason.JOINT_MARGIN in cuts
     for found in (path, other):
@@ -126,9 +127,9 @@ def test_a_motion_is_refused_from_the_node_whose_braking_would_end_outside():
     asked = guard(table_height=0.25)
     targets = DROID_RESET_JOINTS + np.outer(np.arange(1, 31), [0, 0.02, 0, 0, 0, 0, 0])
     motion = follow(10.0, DROID_RESET_JOINTS, np.zeros(7), targets, asked.limits)
-    node, finding = asked.first_objection(motion)
+    node, finding = at_once(asked.first_objection(motion))
     assert finding.reason is Reason.SCENE_COLLISION
     assert asked.collision.objection(motion.positions[node - 1], DROID_RESET_JOINTS) is None
     before = brake(0.0, motion.positions[node - 1], motion.velocities[node - 1], asked.limits)
     assert asked.collision.objection(before.positions[-1], DROID_RESET_JOINTS, OVERSHOOT) is None
-    assert asked.first_objection(brake(10.0, DROID_RESET_JOINTS, np.full(7, 0.1), asked.limits)) is None
+    assert at_once(asked.first_objection(brake(10.0, DROID_RESET_JOINTS, np.full(7, 0.1), asked.limits))) is None

@@ -12,6 +12,7 @@ from plan_protocol.messages import Plan
 from robot_bridge.config import BridgeConfig
 from robot_bridge.guard.plan import Expected, PlanGuard, Proposal
 from robot_bridge.guard.reasons import Finding, Reason
+from robot_bridge.steps import at_once
 from robot_model.conventions import pose_distance
 
 STAMP = 50.0
@@ -29,7 +30,7 @@ def plan(poses: np.ndarray | None = None, **changes) -> Plan:
 
 def judge(plan: Plan, now: float = 50.3, commanded=lambda time: START, **settings) -> Proposal | Finding:
     config = BridgeConfig.from_mapping(settings)
-    return PlanGuard(config, SPEC).check(Proposal.of(plan, EXPECTED, now, commanded))
+    return at_once(PlanGuard(config, SPEC).check(Proposal.of(plan, EXPECTED, now, commanded)))
 
 
 def moved(index: int, **axes: float) -> np.ndarray:
