@@ -55,7 +55,8 @@ def load_checkpoint(path: Path, device: torch.device, quiet: bool = False) -> di
             with zipfile.ZipFile(candidate) as archive:
                 if (member := archive.testzip()) is not None:
                     raise zipfile.BadZipFile(f"wrong checksum of {member}")
-            state = torch.load(candidate, map_location=device, weights_only=True)
+            where = "cpu" if device.type == "cpu" else device  # torch restores nothing to "cpu:0", Accelerate's device
+            state = torch.load(candidate, map_location=where, weights_only=True)
         except (zipfile.BadZipFile, OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
             damaged.append(f"{candidate.name} is damaged ({error})")
             continue

@@ -17,7 +17,7 @@ from models.errors import TrainingError
 from models.training import engine_progress
 from models.training.config import LoopConfig
 from models.training.engine_board import Board, gif
-from models.training.engine_checkpoint import previous
+from models.training.engine_checkpoint import load_checkpoint, previous
 from models.training.engine_progress import Progress
 from models.training.loop import StoppedError, draw_for, rate_at, train
 
@@ -193,3 +193,10 @@ def test_a_log_file_gets_plain_lines_with_the_time_left(monkeypatch, capsys):
     assert lines[0] == "curves: 57.5 %, step 30, loss 0.2500, 0:02:50 left"
     assert len(lines) == 3
     assert not any("\r" in line for line in lines)
+
+
+def test_processes_started_together_find_a_checkpoint_too(tmp_path: Path):
+    train(Curves(), CONFIG, tmp_path, stop_after=5)
+    state = load_checkpoint(tmp_path / "curves.checkpoint", torch.device("cpu", 0))  # Accelerate numbers its CPUs
+    assert state is not None
+    assert state["step"] == 5
