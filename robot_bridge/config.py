@@ -76,6 +76,14 @@ class BridgeConfig:
     )
     control_rate: float = number(round(1 / CONTROL_PERIOD, 9), 5.0, 100.0, "Hz", "commands per second")
     command_rate: float = number(200.0, 100.0, 1000.0, "Hz", "positions per second of the backend forward_position")
+    realtime_priority: int = field(
+        default=0,
+        metadata={
+            "help": "priority of the bridge's threads among real-time ones (SCHED_RR); 0: none is asked for",
+            "low": 0,
+            "high": 49,
+        },
+    )
     window: float = number(0.2, 0.1, 0.5, "s", "motion sent ahead; its braking tail comes on top")
     stop_time: float = number(0.2, 0.05, 0.5, "s", "time in which the arm can always be stopped; bounds its speed")
     latency_margin: float = number(

@@ -31,6 +31,7 @@ from robot_bridge.operator_services import OperatorServices
 from robot_bridge.parameters import Settings
 from robot_bridge.perception import Perception
 from robot_bridge.planner_link import PlannerLink
+from robot_bridge.realtime import claim
 from robot_bridge.recording import RunRecorder
 from robot_bridge.ros_edge import LATCHED_QOS, ManagedNode, Spinner, plain_node, sim_time_override
 from robot_bridge.ros_messages import diagnostic_message
@@ -131,6 +132,7 @@ class BridgeNode:
         Raises:
             BridgeError: A setting cannot be used, or the record's directory cannot be written.
         """
+        claim(self.config.realtime_priority)
         if self.config.autostart:
             self._stages.prepare()
             self._starter = threading.Thread(target=self._come_up, name="autostart", daemon=True)
