@@ -147,9 +147,9 @@ def test_a_frozen_server_is_lost_and_its_old_plan_is_not_followed_when_it_thaws(
 def test_with_a_slow_server_the_arm_waits_for_every_plan(server):
     robot = Robot(server.address)
     try:
-        robot.executor.instruct("slow 0.25")
-        together([robot], lambda: sum(plan["accepted"] for plan in robot.plans()) >= 5)
-        assert set(robot.executor.rejected) <= {"plan_late"}, "of one that took longer than those before"
+        robot.executor.instruct("slow 0.4")
+        together([robot], lambda: sum(plan["accepted"] for plan in robot.plans()) >= 5, pace=4.0)
+        assert set(robot.executor.rejected) <= {"plan_late"}, "one that took longer than those before"
         assert set(robot.reasons("hold")) <= {"awaiting_plan", "no_plan"}
         assert robot.judge.sent > 20
     finally:
