@@ -28,6 +28,14 @@ def test_the_table_has_every_name_and_no_unknown_setting():
 def test_numbers_have_a_unit_or_are_ratios():
     without = {item.name for item in fields(BridgeConfig) if "low" in item.metadata and not item.metadata.get("unit")}
     assert without == {
-        *("seed", "max_step_excess", "condition_slow", "condition_stop", "velocity_scale", "acceleration_scale"),
+        *(
+            "seed",
+            "realtime_priority",
+            "max_step_excess",
+            "condition_slow",
+            "condition_stop",
+            "velocity_scale",
+            "acceleration_scale",
+        ),
         *("gripper_close_above", "gripper_open_below", "uncertain_speed", "uncertain_plans"),
     }
