@@ -145,7 +145,7 @@ def test_a_frozen_server_is_lost_and_its_old_plan_is_not_followed_when_it_thaws(
 
 
 def test_with_a_slow_server_the_arm_waits_for_every_plan(server):
-    robot = Robot(server.address)
+    robot = Robot(server.address, "slow")
     try:
         robot.executor.instruct("slow 0.4")
         together([robot], lambda: sum(plan["accepted"] for plan in robot.plans()) >= 5, pace=4.0)
