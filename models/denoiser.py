@@ -48,8 +48,6 @@ class DenoiserConfig:
         widths: Channels at full and at half resolution.
         blocks: Residual blocks per stage.
         embedding: Width of the conditioning vector.
-        advected: Whether it is shown hand maps and advected latents, and may pass noise and advected latents on
-            (the shipped bundle was made before).
     """
 
     latent_channels: int = 48
@@ -60,7 +58,6 @@ class DenoiserConfig:
     widths: tuple[int, int] = (128, 256)
     blocks: int = 2
     embedding: int = 256
-    advected: bool = False
 
 
 class SecondTime(nn.Module):
@@ -97,9 +94,7 @@ class FramesAsChannelsUNet(nn.Module):
         )
         self.second_time = SecondTime(width)
         outputs = config.horizon * config.latent_channels
-        inputs = frames * config.latent_channels + 2 * (config.horizon + 1)
-        if config.advected:
-            inputs += outputs + 2 * (config.horizon + 1)
+        inputs = frames * config.latent_channels + outputs + 4 * (config.horizon + 1)
         self.input = nn.Conv2d(inputs, wide, 3, padding=1)
         self.position = nn.Parameter(torch.zeros(1, wide, config.rows, config.columns))
         self.down = nn.ModuleList([ResidualBlock(wide, wide, width) for _ in range(config.blocks)])
@@ -111,15 +106,12 @@ class FramesAsChannelsUNet(nn.Module):
         self.up = nn.ModuleList([ResidualBlock(inner, wide, width) for inner in widths])
         self.last = nn.Sequential(nn.GroupNorm(GROUPS, wide), nn.SiLU())
         self.output = zeroed(nn.Conv2d(wide, outputs, 3, padding=1))
-        self.gates = zeroed(nn.Conv2d(wide, 2 * outputs, 1)) if config.advected else None
-        if not config.advected:
-            self.register_load_state_dict_pre_hook(_rename_output)
+        self.gates = zeroed(nn.Conv2d(wide, 2 * outputs, 1))
 
     def forward(self, noisy: Tensor, c_noise: Tensor, condition: Condition, distance: Tensor | None = None) -> Tensor:
         """See `Denoiser`."""
         current, earlier = condition.history[:, -1:], condition.history[:, :-1]
-        stack = [noisy, current - earlier, current]
-        stack += [condition.advected, condition.maps, condition.hand] if self.config.advected else [condition.maps]
+        stack = [noisy, current - earlier, current, condition.advected, condition.maps, condition.hand]
         x = torch.cat([part.flatten(1, 2) for part in stack], dim=1)
         embedding = self.embed(torch.cat([condition.features.flatten(1), sinusoids(c_noise, TIME_WIDTH)], dim=1))
         if distance is not None:
@@ -139,15 +131,5 @@ class FramesAsChannelsUNet(nn.Module):
             x = block(x, embedding)
         x = self.last(x)
         shape = (self.config.horizon, self.config.latent_channels)
-        if self.gates is None:
-            return self.output(x).unflatten(1, shape)
         keep, take = (part.unflatten(1, shape) for part in self.gates(x).chunk(2, dim=1))
         return self.output(x).unflatten(1, shape) + keep * noisy + take * condition.advected
-
-
-def _rename_output(module: nn.Module, weights: dict[str, Tensor], *_: object) -> None:
-    """The shipped bundle has norm and convolution of the output in one sequence."""
-    for name in [name for name in weights if name.startswith("output.0.")]:
-        weights[f"last.0.{name[9:]}"] = weights.pop(name)
-    for name in [name for name in weights if name.startswith("output.2.")]:
-        weights[f"output.{name[9:]}"] = weights.pop(name)

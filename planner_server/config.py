@@ -50,7 +50,7 @@ class PlannerConfig:
         regrip_turn: Yaw offered at the end of the chunk, rad, both ways; 0 offers none.
     """
 
-    flow_steps: int = 1
+    flow_steps: int = 0
     local_planner: str = "gradient"
     approach: float = 0.5
     iterations: int = 5
@@ -64,7 +64,7 @@ class PlannerConfig:
     centring: float = 8.0
     riding_view: float = 0.2
     carry_height: float = 0.1
-    progress: float = 2.0
+    progress: float = 0.5
     weighting: str = "exp"
     doubt: float = 0.3
     unsure: float = 0.5

@@ -71,7 +71,7 @@ def measure_rollouts(bundle: Bundle, footage: Footage, options: Options, say: Sa
     every = _Compared(bundle, footage, rows, longest, options.seed)
     flow_maps = [flow_map(steps) for steps in dict.fromkeys((options.planner_steps, 4))]
     for walk in flow_maps:
-        say(f"quality: {longest} frames ahead, {walk.name} step(s)", 0.0)
+        say(f"quality: {longest} frames ahead, {in_steps(walk.name)}", 0.0)
         every.add(walk)
     some = _Compared(bundle, footage, few, longest, options.seed)
     for walk in (flow_maps[0], teacher(options)):

@@ -111,7 +111,7 @@ class Preset:
     semantic: SemanticConfig = field(default_factory=SemanticConfig)
     gamma: float = 0.95
     robots: tuple[str, ...] = ("panda", "fr3")
-    workspace_lower: tuple[float, float, float] = (0.28, -0.32, 0.155)
+    workspace_lower: tuple[float, float, float] = (0.28, -0.32, 0.165)
     workspace_upper: tuple[float, float, float] = (0.70, 0.32, 0.60)
 
     @property
@@ -131,7 +131,6 @@ class Preset:
             widths=self.widths,
             blocks=self.blocks,
             embedding=self.embedding,
-            advected=True,
         )
 
     def head(self, bins: int, highest: float) -> HeadConfig:
@@ -152,11 +151,11 @@ TABLETOP = Preset(
     name="tabletop",
     loops=MappingProxyType(
         {
-            "autoencoder": LoopConfig(batch=32, rate=1.5e-3, steps=693, decay=1e-4, average=0.01),
-            "semantic": LoopConfig(batch=32, rate=2e-3, steps=1766, average=0.01),
-            "world-model": LoopConfig(batch=16, rate=1e-3, steps=5404),
-            "flow-map": LoopConfig(batch=24, rate=3e-4, steps=778, average=0.01),
-            "heads": LoopConfig(batch=12, rate=1e-3, steps=831, average=0.01),
+            "autoencoder": LoopConfig(batch=32, rate=1.5e-3, steps=1882, decay=1e-4, average=0.01),
+            "semantic": LoopConfig(batch=32, rate=2e-3, steps=4000, average=0.01),
+            "world-model": LoopConfig(batch=16, rate=1e-3, steps=26000),
+            "flow-map": LoopConfig(batch=24, rate=3e-4, steps=2500, average=0.01),
+            "heads": LoopConfig(batch=12, rate=1e-3, steps=1800, average=0.01),
         }
     ),
 )

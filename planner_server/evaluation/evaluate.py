@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,16 +37,19 @@ def evaluate(bundle: Bundle, settings: Settings, say: Say) -> tuple[dict[str, An
     Returns:
         The report's figures and pictures. A part that could not be measured is missing, and ``failed`` says why.
     """
-    parts = Parts(settings.out, {"bundle": bundle.hash, "quick": settings.quick, "threads": settings.threads})
+    parts = Parts(settings.out, {"bundle": bundle.hash, "quick": settings.quick})
+    planned = {"planner": asdict(PlannerConfig())}
     media = Media()
     if wanted := [part for part in MODEL_PARTS if part in settings.parts]:
         _measure_models(bundle, settings, wanted, parts, media, say)
     if "ranking" in settings.parts:
         options = RankingOptions(settings.ranked_states, settings.look, settings.workers)
-        ranked = {"states": options.states, "look": options.look}
+        ranked = {**planned, "states": options.states, "look": options.look}
         parts.run("ranking", ranked, partial(_measure_ranking, bundle, options, parts.folder, say))
     if "plan" in settings.parts:
-        parts.run("plan", {}, partial(measure_plans, bundle, settings.timed_plans, say))
+        parts.run(
+            "plan", {**planned, "threads": settings.threads}, partial(measure_plans, bundle, settings.timed_plans, say)
+        )
     return _report(bundle, settings, parts), media
 
 
@@ -57,10 +61,12 @@ def _measure_models(
     except EvaluationError as error:
         parts.failed |= {part: str(error) for part in wanted}
         return
-    measured_on = {name: str(getattr(settings, name)) for name in ("data", "ood", "lpips")}
+    measured_on: dict[str, Any] = {name: str(getattr(settings, name)) for name in ("data", "ood", "lpips")}
+    measured_on["planner_steps"] = PlannerConfig().flow_steps
     for part in wanted:
+        timed = {"threads": settings.threads} if part == "speed" else {}
         file = parts.folder / f"{part}.npz"
-        parts.run(part, measured_on, partial(_measure_part, bundle, settings, found, part, file, say))
+        parts.run(part, {**measured_on, **timed}, partial(_measure_part, bundle, settings, found, part, file, say))
         if part in parts.results:
             load_media(file, media)
 

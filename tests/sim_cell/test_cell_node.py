@@ -202,6 +202,7 @@ def test_a_task_is_set_up_and_followed(listener):
 def test_wrong_commands_are_refused_with_a_message_and_a_signal_ends_the_node(listener, process):
     listener.arm.publish(JointTrajectory(joint_names=["elbow"], points=[JointTrajectoryPoint(positions=[0.0])]))
     listener.gripper.publish(Float64MultiArray(data=[float("nan")]))
+    listener.task.publish(String(data='{"task": "banana", "seed": 3}'))
     seen = len(listener.truths)
     listener.wait(lambda: len(listener.truths) > seen + 10, "the node to go on")
     process.send_signal(signal.SIGTERM)
