@@ -20,7 +20,7 @@ CHANGED = 0.08
 
 @torch.no_grad()
 def pixel_figures(bundle: Bundle, split: Dataset, clips: ObservedClips) -> dict[str, Any]:
-    """Figures of up to 256 clips, predicted by one diffusion step from pure noise.
+    """Figures of up to 256 clips, predicted as the expected future.
 
     True and swapped actions see the same noise.
 
@@ -33,7 +33,7 @@ def pixel_figures(bundle: Bundle, split: Dataset, clips: ObservedClips) -> dict[
 
     def predict(history: Tensor, poses: Tensor, actions: Tensor) -> Tensor:
         noise = model.initial_noise(history, torch.Generator().manual_seed(1))
-        return model.imagine(history, poses, actions, steps=1, noise=noise, teacher=True).latents
+        return model.imagine(history, poses, actions, steps=0, noise=noise).latents
 
     batch = clips.spread(CLIPS)
     figures, futures = latent_figures(predict, clips, batch)

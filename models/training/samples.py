@@ -14,21 +14,18 @@ ZOOM = 3
 
 
 @torch.no_grad()
-def sample_videos(model: VideoModel, clips: Clips, steps: int, teacher: bool = False) -> dict[str, np.ndarray]:
+def sample_videos(model: VideoModel, clips: Clips, steps: int) -> dict[str, np.ndarray]:
     """Videos ``(1 + H, h, w, 3)`` uint8 by name; they begin with the newest real frame.
 
     Args:
         model: Imagines on its own device.
         clips: Held-out clips.
-        steps: Steps of the flow map, or of the diffusion model.
-        teacher: Use the diffusion model.
+        steps: Steps of the flow map; 0 is the expected future.
     """
     device = model.change_scale.device
     batch = place(clips.spread(CLIPS + 2), device)
     noise = model.initial_noise(batch.history.cpu(), torch.Generator().manual_seed(4)).to(device)
-    imagined = model.imagine(
-        batch.history, batch.history_poses, batch.actions, steps=steps, noise=noise, teacher=teacher
-    ).latents
+    imagined = model.imagine(batch.history, batch.history_poses, batch.actions, steps=steps, noise=noise).latents
     rows = [
         model.decode(torch.cat([batch.history[:, -1:], latents], dim=1)).cpu().numpy()
         for latents in (batch.future, imagined)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from robot_bridge.errors import ConfigError
+from robot_bridge.experiment.chosen import chosen
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,4 @@ def methods_named(names: Sequence[str]) -> list[Method]:
     Raises:
         ConfigError: There is no such method, or a name comes twice.
     """
-    known = {method.name: method for method in METHODS}
-    for name in names:
-        if name not in known:
-            raise ConfigError("--methods", f"'{name}' is none of {', '.join(known)}.")
-    if len(set(names)) != len(names):
-        raise ConfigError("--methods", "a method is named twice.")
-    return [known[name] for name in names]
+    return chosen(METHODS, names, "method")

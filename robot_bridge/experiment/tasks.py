@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from robot_bridge.errors import ConfigError
+from robot_bridge.experiment.chosen import chosen
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,4 @@ def tasks_named(names: Sequence[str]) -> list[Task]:
     Raises:
         ConfigError: There is no such task, or a name comes twice.
     """
-    known = {task.name: task for task in TASKS}
-    for name in names:
-        if name not in known:
-            raise ConfigError("--tasks", f"'{name}' is none of {', '.join(known)}.")
-    if len(set(names)) != len(names):
-        raise ConfigError("--tasks", "a task is named twice.")
-    return [known[name] for name in names]
+    return chosen(TASKS, names, "task")
