@@ -9,11 +9,11 @@ import sys
 # never loads torch and `vidplan --help` needs none of the extras.
 SUBCOMMANDS = {
     "demo": ("robot_bridge.demo", "Simulated cell + planner + bridge: watch a robot imagine, choose and act"),
-    "replay": ("robot_bridge.replay", "Plan on a recorded bag, commands computed and guarded but never sent"),
+    "replay": ("robot_bridge.replay.cli", "Plan on a recorded bag, commands computed and guarded but never sent"),
     "serve": ("planner_server.cli", "Start the planner server (world model, uncertainty, rewards)"),
     "bridge": ("robot_bridge.cli", "Start the ROS 2 node between the robot and the planner server"),
     "sim": ("sim_cell.cli", "Start the simulated DROID cell as a ROS 2 node, or record episodes from it"),
-    "bag": ("robot_bridge.bag_cli", "Make and inspect rosbag2 recordings"),
+    "bag": ("robot_bridge.bags.cli", "Make and inspect rosbag2 recordings"),
     "train": ("models.training.cli", "Train the models of a bundle from recorded episodes"),
     "finetune": ("models.real.cli", "Train on real footage, and compare held-out figures before and after"),
     "policy": ("planner_server.policy.cli", "Train a small policy, or serve one over openpi's protocol"),

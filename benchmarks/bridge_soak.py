@@ -113,7 +113,7 @@ def _part(name: str, *arguments: str) -> subprocess.Popen:
 def measure(given: argparse.Namespace, address: str) -> list[str]:
     """Run the bridge and say how it went."""
     from robot_bridge.config import BridgeConfig
-    from robot_bridge.node import BridgeNode
+    from robot_bridge.ros.node import BridgeNode
 
     events: Counter[str] = Counter()
     ticks, sends = _Moments(), _Moments()

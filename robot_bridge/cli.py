@@ -112,7 +112,7 @@ def _split(argv: list[str]) -> tuple[list[str], list[str]]:
 
 def _run(config: Any, ros_arguments: list[str], as_json: bool) -> int:
     try:
-        from robot_bridge.node import BridgeNode
+        from robot_bridge.ros.node import BridgeNode
     except ModuleNotFoundError as error:
         print(
             f"vidplan bridge: {error.name} is missing: source a ROS 2 installation, or install the wheels with "

@@ -15,15 +15,15 @@ from plan_protocol.messages import Observation, Plan
 from robot_bridge.backends.dry_run import NoArm, NoGripper
 from robot_bridge.backends.interfaces import GripperBackend, RobotBackend
 from robot_bridge.backends.recovery_desk import RecoveryDesk
-from robot_bridge.commanded import Command
 from robot_bridge.config import BridgeConfig
 from robot_bridge.events import Event, event
-from robot_bridge.executor import Executor
+from robot_bridge.execution.commanded import Command
+from robot_bridge.execution.executor import Executor
 from robot_bridge.guard.reasons import Finding, Reason
-from robot_bridge.intake import Intake
-from robot_bridge.perception import Perception
-from robot_bridge.planner_link import PlannerLink
+from robot_bridge.planner.link import PlannerLink
 from robot_bridge.recording import RunRecorder
+from robot_bridge.sensing.intake import Intake
+from robot_bridge.sensing.perception import Perception
 
 BRAKING_PATIENCE = 2.0
 """Seconds of wall clock that `come_to_rest` waits for the arm (a paused simulation never gets there)."""

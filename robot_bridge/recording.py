@@ -16,11 +16,11 @@ import cv2
 import numpy as np
 
 from plan_protocol.messages import Observation, Plan, PlannerSpec
-from robot_bridge.commanded import Command
 from robot_bridge.config import BridgeConfig
 from robot_bridge.errors import BridgeError
 from robot_bridge.events import Event
-from robot_bridge.synchroniser import SensorSet
+from robot_bridge.execution.commanded import Command
+from robot_bridge.sensing.synchroniser import SensorSet
 from robot_model.conventions import VIDEO_PERIOD
 
 MAX_VIEW = (320, 192)

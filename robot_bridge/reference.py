@@ -15,8 +15,8 @@ from robot_bridge.backends.names import ARMS, GRIPPERS, RECOVERIES
 from robot_bridge.backends.recovery import IN_WORDS
 from robot_bridge.config import BridgeConfig
 from robot_bridge.guard.reasons import reasons_table
+from robot_bridge.ros.topics import INTERFACES, NODE
 from robot_bridge.task.codes import codes_table
-from robot_bridge.topics import INTERFACES, NODE
 
 HEAD = f"""\
 # Reference of the bridge

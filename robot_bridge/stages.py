@@ -12,12 +12,12 @@ from robot_bridge.config import BridgeConfig
 from robot_bridge.core import Core
 from robot_bridge.errors import BridgeError, ConfigError, MismatchError, PlannerError
 from robot_bridge.events import Event, event
-from robot_bridge.meeting import meet
+from robot_bridge.planner.meeting import meet
 from robot_bridge.recording import RunRecorder
 
 
 class Connection(Protocol):
-    """What `robot_bridge.connected.Connected` is to the transitions."""
+    """What `robot_bridge.ros.connected.Connected` is to the transitions."""
 
     @property
     def core(self) -> Core: ...  # noqa: D102

@@ -18,9 +18,9 @@ import numpy as np
 from robot_bridge.backends.interfaces import BackendError
 from robot_bridge.backends.motion_check import MotionCheck
 from robot_bridge.backends.zerorpc_client import ZerorpcClient
+from robot_bridge.execution.smoothing import SentMotion
 from robot_bridge.guard.reasons import Finding, Reason
-from robot_bridge.smoothing import SentMotion
-from robot_bridge.synchroniser import JointSample
+from robot_bridge.sensing.synchroniser import JointSample
 
 RATE = 30.0
 LAUNCH_TIMEOUT = 60.0

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from robot_bridge.execution.smoothing import SentMotion
 from robot_bridge.guard.reasons import Finding
-from robot_bridge.smoothing import SentMotion
-from robot_bridge.synchroniser import JointSample
+from robot_bridge.sensing.synchroniser import JointSample
 
 
 class NoArm:

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 from robot_bridge.errors import BridgeError
+from robot_bridge.execution.smoothing import SentMotion
 from robot_bridge.guard.reasons import Finding
-from robot_bridge.smoothing import SentMotion
-from robot_bridge.synchroniser import JointSample
+from robot_bridge.sensing.synchroniser import JointSample
 
 
 class BackendError(BridgeError):

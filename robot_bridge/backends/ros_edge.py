@@ -14,10 +14,10 @@ from trajectory_msgs.msg import JointTrajectory
 
 from robot_bridge.backends.franka_ros2 import FrankaRos2
 from robot_bridge.backends.interfaces import BackendError
+from robot_bridge.execution.smoothing import SentMotion
 from robot_bridge.guard.reasons import Finding, Reason
-from robot_bridge.ros_messages import gripper_message, trajectory_message
-from robot_bridge.smoothing import SentMotion
-from robot_bridge.synchroniser import JointSample
+from robot_bridge.ros.messages import gripper_message, trajectory_message
+from robot_bridge.sensing.synchroniser import JointSample
 from robot_model.gripper import to_radians
 
 ROBOTIQ_EFFORT = 50.0

@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from robot_bridge.execution.smoothing import SentMotion
 from robot_bridge.guard.reasons import Finding, Reason
-from robot_bridge.smoothing import SentMotion
-from robot_bridge.synchroniser import JointSample
+from robot_bridge.sensing.synchroniser import JointSample
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from robot_bridge.contact_sheet import contact_sheet, write_sheet
+from robot_bridge.bags.contact_sheet import contact_sheet, write_sheet
 from robot_bridge.doctor.check import MISSING, NOTE, OK, SKIPPED, Cell, Check
 from robot_bridge.errors import ImageError
 from robot_bridge.listening.look import Look

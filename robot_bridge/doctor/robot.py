@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from robot_bridge.bags.recorded import ROBOTS, recorded_robot
 from robot_bridge.doctor.cameras import FUTURE, OLD
 from robot_bridge.doctor.check import MISSING, NOTE, OK, SKIPPED, Cell, Check
 from robot_bridge.listening.look import Look
-from robot_bridge.recorded import ROBOTS, recorded_robot
 from robot_model.franka import franka
 from robot_model.gripper import KNUCKLE_JOINT
 

@@ -13,7 +13,7 @@ from plan_protocol.keys_cli import client_keys
 from plan_protocol.messages import Hello
 from plan_protocol.security import is_local
 from robot_bridge.doctor.check import MISSING, NOTE, OK, SKIPPED, Cell, Check
-from robot_bridge.planner_link import differences
+from robot_bridge.planner.link import differences
 
 ANSWER = 3.0
 """Seconds the server gets to answer."""

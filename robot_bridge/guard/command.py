@@ -8,11 +8,11 @@ from __future__ import annotations
 import numpy as np
 
 from robot_bridge.config import BridgeConfig
+from robot_bridge.execution.limits import JointLimits
+from robot_bridge.execution.smoothing import SentMotion
+from robot_bridge.execution.trajectory import AT_REST
 from robot_bridge.guard.collision import OVERSHOOT, Collision
 from robot_bridge.guard.reasons import Finding, Reason
-from robot_bridge.limits import JointLimits
-from robot_bridge.smoothing import SentMotion
-from robot_bridge.trajectory import AT_REST
 from robot_model.franka import Franka
 
 ROUNDING = 1e-6

@@ -11,14 +11,14 @@ from typing import Protocol
 
 import numpy as np
 
-from robot_bridge.chunk import PoseCurve
 from robot_bridge.config import BridgeConfig
+from robot_bridge.execution.chunk import PoseCurve
+from robot_bridge.execution.limits import JointLimits
+from robot_bridge.execution.steps import Steps
+from robot_bridge.execution.trajectory import Schedule, brake
 from robot_bridge.guard.collision import OVERSHOOT, Collision
 from robot_bridge.guard.reasons import Finding, Reason
 from robot_bridge.guard.workspace import FlangeBox
-from robot_bridge.limits import JointLimits
-from robot_bridge.steps import Steps
-from robot_bridge.trajectory import Schedule, brake
 from robot_model.conventions import pose_to_matrix
 from robot_model.franka import Franka
 from robot_model.ik import IkResult, InverseKinematics

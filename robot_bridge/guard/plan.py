@@ -14,9 +14,9 @@ import numpy as np
 
 from plan_protocol.messages import POSE_SIZE, Plan, PlannerSpec
 from robot_bridge.config import BridgeConfig
+from robot_bridge.execution.steps import Steps
 from robot_bridge.guard.reasons import Finding, Reason
 from robot_bridge.guard.workspace import StepLimit, Workspace
-from robot_bridge.steps import Steps
 from robot_model.conventions import pose_distance
 
 HUGE = 1e6

@@ -7,7 +7,7 @@ import numpy as np
 from robot_bridge.config import BridgeConfig
 from robot_bridge.guard.observation import JointAge, ObservationGuard, Senses
 from robot_bridge.guard.reasons import Finding, Reason
-from robot_bridge.synchroniser import JointSample
+from robot_bridge.sensing.synchroniser import JointSample
 
 STANDSTILL = 0.05
 """Measured joint speed below which the arm counts as standing still, rad/s."""

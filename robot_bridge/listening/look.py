@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from robot_bridge.bags.recorded import COMPRESSED, IMAGE, Recorded, decode, picture_topics
 from robot_bridge.errors import ImageError
-from robot_bridge.images import compressed_to_rgb, image_to_rgb
-from robot_bridge.recorded import COMPRESSED, IMAGE, Recorded, decode, picture_topics
+from robot_bridge.sensing.images import compressed_to_rgb, image_to_rgb
 
 QUIET = ("/rosout", "/parameter_events", "/clock")
 """Topics that every node brings; on simulated time it listens to a clock."""

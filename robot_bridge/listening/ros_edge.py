@@ -20,9 +20,9 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import String
 
+from robot_bridge.bags.recorded import picture_topics
 from robot_bridge.errors import BridgeError
 from robot_bridge.listening.look import Heard, Look
-from robot_bridge.recorded import picture_topics
 
 MEETING = (0.7, 2.5)
 """Seconds until the graph is taken as known, and until a topic that is looked for counts as absent.
@@ -198,7 +198,7 @@ class BagRecorder:
         from rosbags.rosbag2 import StoragePlugin, Writer
         from rosbags.rosbag2.errors import WriterError
 
-        from robot_bridge.recorded import typestore
+        from robot_bridge.bags.recorded import typestore
 
         self._store, self._connections = typestore(), dict[str, Any]()
         self._lock, self._ended = threading.Lock(), threading.Event()

@@ -17,11 +17,11 @@ from rclpy.task import Future
 
 from robot_bridge.core import Core
 from robot_bridge.events import Event
-from robot_bridge.ros_edge import Spinner, steady_timer
-from robot_bridge.ros_messages import time_message
+from robot_bridge.ros.messages import time_message
+from robot_bridge.ros.ros_edge import Spinner, steady_timer
+from robot_bridge.ros.topics import LABEL_SERVICE, TASK_ACTION, TRIAL_EVENTS
 from robot_bridge.task.run import NOT_ACTIVE, Ending, Goal, Moment, Outcome, TaskRun, objection
 from robot_bridge.task.trial_events import Kind, TrialTeller
-from robot_bridge.topics import LABEL_SERVICE, TASK_ACTION, TRIAL_EVENTS
 
 STEP_PERIOD = 0.1
 """Seconds of wall clock between two looks at a running task, and two feedbacks."""

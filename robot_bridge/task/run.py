@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from robot_bridge.events import Event
-from robot_bridge.states import State
+from robot_bridge.execution.states import State
 from robot_bridge.task.codes import TaskError, code_of
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from robot_bridge.config import BridgeConfig
-from robot_bridge.topics import PLANS, TRIAL_EVENTS
+from robot_bridge.ros.topics import PLANS, TRIAL_EVENTS
 from robot_bridge.trials.runner import TrialRunner
 from robot_bridge.trials.trial import Figures, Setup
 from robot_model.ros_names import GRIPPER_COMMANDS, INSTRUCTION, STATUS

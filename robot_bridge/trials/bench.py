@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from robot_bridge.bags.contact_sheet import contact_sheet, write_sheet
 from robot_bridge.config import BridgeConfig
-from robot_bridge.contact_sheet import contact_sheet, write_sheet
 from robot_bridge.doctor.cameras import camera, spread
 from robot_bridge.doctor.check import MISSING, SKIPPED, Cell
 from robot_bridge.doctor.check import Check as Finding

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
 
-from robot_bridge.contact_sheet import show
+from robot_bridge.bags.contact_sheet import show
 from robot_bridge.errors import BridgeError
 from robot_bridge.trials.bench import Bench
 from robot_bridge.trials.console import Console

@@ -14,7 +14,7 @@ from plan_protocol.errors import ProtocolError
 from plan_protocol.keys_cli import client_keys
 from plan_protocol.messages import Hello
 from robot_bridge.config import BridgeConfig
-from robot_bridge.planner_link import differences
+from robot_bridge.planner.link import differences
 
 ANSWER = 3.0
 """Seconds a planner server gets to answer."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from robot_bridge.contact_sheet import contact_sheet, write_sheet
+from robot_bridge.bags.contact_sheet import contact_sheet, write_sheet
 
 WIDTH = 480
 """Pixels to which pictures are brought before they are kept or compared."""

@@ -8,8 +8,8 @@ import numpy as np
 from cell_fakes import FakeCell, make_plan, straight
 
 from plan_protocol.messages import ErrorReply, Plan, PlanRequest
+from robot_bridge.execution.smoothing import SentMotion
 from robot_bridge.guard.reasons import Finding, Reason
-from robot_bridge.smoothing import SentMotion
 from robot_model.conventions import DROID_RESET_JOINTS
 from robot_model.franka import franka
 from robot_model.kinematics import ArmKinematics

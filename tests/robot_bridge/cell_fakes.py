@@ -16,13 +16,13 @@ from plan_protocol.messages import (
     PlannerSpec,
     PlanRequest,
 )
-from robot_bridge.commanded import Command
 from robot_bridge.config import BridgeConfig
-from robot_bridge.executor import Executor
+from robot_bridge.execution.commanded import Command
+from robot_bridge.execution.executor import Executor
+from robot_bridge.execution.smoothing import SentMotion
 from robot_bridge.guard.observation import Senses
-from robot_bridge.planner_link import LinkEvent
-from robot_bridge.smoothing import SentMotion
-from robot_bridge.synchroniser import JointSample
+from robot_bridge.planner.link import LinkEvent
+from robot_bridge.sensing.synchroniser import JointSample
 from robot_model.conventions import DROID_RESET_JOINTS
 from robot_model.franka import franka
 from robot_model.kinematics import ArmKinematics

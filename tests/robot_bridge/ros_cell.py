@@ -17,7 +17,7 @@ from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Float64MultiArray, String
 from trajectory_msgs.msg import JointTrajectory
 
-from robot_bridge.trajectory import Schedule
+from robot_bridge.execution.trajectory import Schedule
 from robot_model.conventions import DROID_RESET_JOINTS
 from robot_model.franka import PANDA
 from robot_model.gripper import KNUCKLE_JOINT

@@ -26,7 +26,7 @@ def test_nothing_bad_is_ever_sent(seed: int, robot: str, rate: float):
 def test_the_judge_is_no_pushover():
     """What the guard would let through with its limits opened is caught: the judge can fail."""
     from robot_bridge.config import BridgeConfig
-    from robot_bridge.limits import JointLimits
+    from robot_bridge.execution.limits import JointLimits
 
     plain = JointLimits.of
 

@@ -14,10 +14,10 @@ from robot_bridge.backends.interfaces import BackendError
 from robot_bridge.backends.motion_check import MotionCheck
 from robot_bridge.backends.zerorpc_client import RemoteError, ZerorpcClient
 from robot_bridge.config import BridgeConfig
+from robot_bridge.execution.limits import JointLimits
+from robot_bridge.execution.smoothing import SentMotion, smooth
+from robot_bridge.execution.trajectory import follow
 from robot_bridge.guard.reasons import Finding, Reason
-from robot_bridge.limits import JointLimits
-from robot_bridge.smoothing import SentMotion, smooth
-from robot_bridge.trajectory import follow
 from robot_model.conventions import DROID_RESET_JOINTS as RESET
 from robot_model.franka import PANDA
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from robot_bridge.backends.streaming import PositionStream
 from robot_bridge.config import BridgeConfig
+from robot_bridge.execution.limits import JointLimits
+from robot_bridge.execution.smoothing import SentMotion, smooth
+from robot_bridge.execution.trajectory import follow
 from robot_bridge.guard.reasons import Reason
-from robot_bridge.limits import JointLimits
-from robot_bridge.smoothing import SentMotion, smooth
-from robot_bridge.trajectory import follow
 from robot_model.conventions import DROID_RESET_JOINTS as RESET
 from robot_model.franka import PANDA
 

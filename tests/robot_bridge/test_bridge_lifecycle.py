@@ -20,7 +20,7 @@ from std_msgs.msg import String  # noqa: E402
 
 from plan_protocol.server import PlanServer  # noqa: E402
 from robot_bridge.config import BridgeConfig  # noqa: E402
-from robot_bridge.node import BridgeNode  # noqa: E402
+from robot_bridge.ros.node import BridgeNode  # noqa: E402
 
 
 class Manager:

@@ -17,8 +17,8 @@ from ros_planner import Sway, free_address  # noqa: E402
 from plan_protocol.server import PlanServer  # noqa: E402
 from robot_bridge.config import BridgeConfig  # noqa: E402
 from robot_bridge.errors import ConfigError  # noqa: E402
-from robot_bridge.node import BridgeNode  # noqa: E402
 from robot_bridge.recording import RunRecorder  # noqa: E402
+from robot_bridge.ros.node import BridgeNode  # noqa: E402
 from robot_model.franka import PANDA  # noqa: E402
 
 

@@ -23,9 +23,9 @@ from vidplan_msgs.srv import LabelTrial  # noqa: E402
 from visualization_msgs.msg import MarkerArray  # noqa: E402
 
 from plan_protocol.server import PlanServer  # noqa: E402
-from robot_bridge import topics  # noqa: E402
 from robot_bridge.config import BridgeConfig  # noqa: E402
-from robot_bridge.node import BridgeNode  # noqa: E402
+from robot_bridge.ros import topics  # noqa: E402
+from robot_bridge.ros.node import BridgeNode  # noqa: E402
 
 
 class Client:

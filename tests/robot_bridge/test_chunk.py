@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from robot_bridge.chunk import PoseCurve
+from robot_bridge.execution.chunk import PoseCurve
 from robot_model.conventions import pose_distance
 
 START = np.array([0.4, 0.0, 0.4, np.pi - 0.02, 0.0, 0.0, 0.0])

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from cell_fakes import SPEC
 
-from robot_bridge.arrivals import Arrivals
 from robot_bridge.backends.recovery import Phase
 from robot_bridge.config import BridgeConfig
 from robot_bridge.core import Core
-from robot_bridge.diagnostics import ERROR, OK, STALE, WARN, Health, examine
 from robot_bridge.errors import ImageError
+from robot_bridge.execution.states import State
 from robot_bridge.guard.reasons import Finding, Reason
-from robot_bridge.states import State
+from robot_bridge.ros.diagnostics import ERROR, OK, STALE, WARN, Health, examine
+from robot_bridge.sensing.arrivals import Arrivals
 from robot_model.conventions import DROID_RESET_JOINTS
 from robot_model.franka import PANDA
 

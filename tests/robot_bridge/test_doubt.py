@@ -9,8 +9,8 @@ import pytest
 from cell_fakes import FakeCell, make_plan, straight
 
 from plan_protocol.messages import Plan, PlanRequest
-from robot_bridge.doubt import Doubt, Stance, slowed
-from robot_bridge.states import State
+from robot_bridge.execution.states import State
+from robot_bridge.planner.doubt import Doubt, Stance, slowed
 from robot_model.conventions import pose_distance
 
 START = np.array([0.5, 0.0, 0.4, np.pi, 0.0, 0.0, 0.0])

@@ -7,8 +7,8 @@ import pytest
 from cell_fakes import FakeCell, make_plan, straight
 
 from plan_protocol.messages import ErrorReply, PlanRequest
+from robot_bridge.execution.states import State
 from robot_bridge.guard.reasons import Finding, Reason
-from robot_bridge.states import State
 from robot_model.conventions import pose_distance
 
 FORWARD = np.array([0.015, 0.0, -0.01, 0.0, 0.0, 0.0, 0.0])

@@ -16,10 +16,10 @@ from cell_fakes import FakeCell
 from faulty_server import ServerProcess
 from ros_planner import free_address
 
-from robot_bridge.commanded import Command
-from robot_bridge.executor import Executor
-from robot_bridge.planner_link import PlannerLink
-from robot_bridge.states import State
+from robot_bridge.execution.commanded import Command
+from robot_bridge.execution.executor import Executor
+from robot_bridge.execution.states import State
+from robot_bridge.planner.link import PlannerLink
 from robot_model.conventions import DROID_RESET_JOINTS
 
 GIVE_UP = 60.0

@@ -8,9 +8,9 @@ from cell_fakes import FakeCell, make_plan, straight
 
 from plan_protocol.messages import Plan, PlanRequest
 from robot_bridge.config import BridgeConfig
+from robot_bridge.execution.states import State
+from robot_bridge.execution.steps import JUDGING_TIME, at_once, judging_time, steps_per_tick
 from robot_bridge.guard.reasons import Finding, Reason
-from robot_bridge.states import State
-from robot_bridge.steps import JUDGING_TIME, at_once, judging_time, steps_per_tick
 from robot_model.ik import InverseKinematics
 
 FORWARD = np.array([0.015, 0.0, -0.01, 0.0, 0.0, 0.05, 0.0])

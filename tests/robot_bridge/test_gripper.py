@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from robot_bridge.config import BridgeConfig
-from robot_bridge.gripper import GripperSwitch
+from robot_bridge.execution.gripper import GripperSwitch
 
 
 def goals(wishes: list[float], period: float = 0.1, measured: float = 0.0) -> list[tuple[float, float]]:

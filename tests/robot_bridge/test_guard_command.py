@@ -10,13 +10,13 @@ from cell_fakes import EmptySpace
 from scipy.interpolate import BPoly
 
 from robot_bridge.config import BridgeConfig
+from robot_bridge.execution.limits import JointLimits
+from robot_bridge.execution.smoothing import SentMotion, smooth
+from robot_bridge.execution.trajectory import Schedule, follow
 from robot_bridge.guard.collision import Collision
 from robot_bridge.guard.command import FRACTIONS, CommandGate, Tracking, quintics
 from robot_bridge.guard.reasons import Finding, Reason
 from robot_bridge.guard.stop import LatchedStop
-from robot_bridge.limits import JointLimits
-from robot_bridge.smoothing import SentMotion, smooth
-from robot_bridge.trajectory import Schedule, follow
 from robot_model.conventions import DROID_RESET_JOINTS as RESET
 from robot_model.franka import FR3, PANDA
 from robot_model.kinematics import ArmKinematics

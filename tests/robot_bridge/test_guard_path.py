@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from robot_bridge.chunk import PoseCurve
 from robot_bridge.config import BridgeConfig
+from robot_bridge.execution.chunk import PoseCurve
+from robot_bridge.execution.limits import JointLimits
+from robot_bridge.execution.steps import at_once
+from robot_bridge.execution.trajectory import brake, follow
 from robot_bridge.guard.collision import OVERSHOOT
 from robot_bridge.guard.path import SLOWEST, Conditioning, JointMargin, PathGuard
 from robot_bridge.guard.reasons import Reason
 from robot_bridge.guard.workspace import FlangeBox
-from robot_bridge.limits import JointLimits
-from robot_bridge.steps import at_once
-from robot_bridge.trajectory import brake, follow
 from robot_model.conventions import DROID_RESET_JOINTS, pose_distance
 from robot_model.franka import PANDA
 from robot_model.ik import IkResult, InverseKinematics

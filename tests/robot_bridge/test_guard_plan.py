@@ -10,9 +10,9 @@ from cell_fakes import SPEC
 
 from plan_protocol.messages import Plan
 from robot_bridge.config import BridgeConfig
+from robot_bridge.execution.steps import at_once
 from robot_bridge.guard.plan import Expected, PlanGuard, Proposal
 from robot_bridge.guard.reasons import Finding, Reason
-from robot_bridge.steps import at_once
 from robot_model.conventions import pose_distance
 
 STAMP = 50.0

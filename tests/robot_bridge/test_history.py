@@ -10,8 +10,8 @@ from cell_fakes import SPEC
 
 from plan_protocol.messages import CameraSpec
 from robot_bridge.errors import HistoryError
-from robot_bridge.history import History, resize
-from robot_bridge.synchroniser import JointSample, SensorSet
+from robot_bridge.sensing.history import History, resize
+from robot_bridge.sensing.synchroniser import JointSample, SensorSet
 
 
 def look(stamp: float, value: int = 0, skew: float = 0.0) -> SensorSet:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robot_bridge.errors import ImageError
-from robot_bridge.images import compressed_to_rgb, image_to_rgb
+from robot_bridge.sensing.images import compressed_to_rgb, image_to_rgb
 
 RGB = np.random.default_rng(0).integers(0, 256, (6, 10, 3), dtype=np.uint8)
 ALPHA = np.full((6, 10, 1), 255, np.uint8)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from robot_bridge.joint_states import JointReader
+from robot_bridge.sensing.joint_states import JointReader
 from robot_model.franka import FR3, PANDA
 from robot_model.gripper import CLOSED_RADIANS, KNUCKLE_JOINT
 

@@ -13,9 +13,9 @@ pytest.importorskip("nav_msgs", reason="ROS 2's messages are not installed: see 
 from plan_protocol.messages import Candidate, Imagination, Plan
 from robot_bridge.config import BridgeConfig
 from robot_bridge.events import event, plan_fields
-from robot_bridge.live_plan import LivePlan, filmstrip, quaternion
-from robot_bridge.plan_status import PlanStatuses
-from robot_bridge.topics import IMAGINED, MARKERS, PATH, UNCERTAINTY
+from robot_bridge.ros.live_plan import LivePlan, filmstrip, quaternion
+from robot_bridge.ros.plan_status import PlanStatuses
+from robot_bridge.ros.topics import IMAGINED, MARKERS, PATH, UNCERTAINTY
 
 POSES = np.array([[0.4 + 0.01 * k, 0.0, 0.4, np.pi, 0.0, 0.3, float(k > 2)] for k in range(5)])
 FRAMES = np.random.default_rng(0).integers(0, 255, (5, 3, 16, 24, 3), np.uint8)

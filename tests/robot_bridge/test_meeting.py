@@ -10,8 +10,8 @@ from cell_fakes import SPEC
 
 from robot_bridge.config import BridgeConfig
 from robot_bridge.errors import MismatchError, PlannerError
-from robot_bridge.meeting import meet, rate_differences
-from robot_bridge.planner_link import LinkEvent
+from robot_bridge.planner.link import LinkEvent
+from robot_bridge.planner.meeting import meet, rate_differences
 
 
 class Link:

@@ -16,7 +16,7 @@ from plan_protocol.keys_cli import make_keys, server_keys
 from plan_protocol.messages import CameraSpec, Observation, Plan, PlanRequest
 from plan_protocol.server import PlanServer
 from robot_bridge.config import BridgeConfig
-from robot_bridge.planner_link import LinkEvent, PlannerLink, differences, renewed
+from robot_bridge.planner.link import LinkEvent, PlannerLink, differences, renewed
 
 
 def free_address() -> str:

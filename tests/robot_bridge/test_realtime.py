@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
-from robot_bridge import realtime
 from robot_bridge.errors import ConfigError
+from robot_bridge.ros import realtime
 
 
 def test_it_is_handed_on_and_none_is_asked_for_by_default(monkeypatch: pytest.MonkeyPatch):

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from robot_bridge import recording
-from robot_bridge.commanded import Command
 from robot_bridge.config import BridgeConfig
 from robot_bridge.errors import BridgeError
 from robot_bridge.events import event
+from robot_bridge.execution.commanded import Command
 from robot_bridge.recording import RunRecorder
-from robot_bridge.synchroniser import JointSample, SensorSet
+from robot_bridge.sensing.synchroniser import JointSample, SensorSet
 
 
 def look(stamp: float) -> SensorSet:

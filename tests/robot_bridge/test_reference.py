@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import fields
 from pathlib import Path
 
-from robot_bridge import topics
 from robot_bridge.config import BridgeConfig
 from robot_bridge.reference import page
+from robot_bridge.ros import topics
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from cell_fakes import SPEC
 
-from robot_bridge.requests import Latency, committed_frames
+from robot_bridge.planner.requests import Latency, committed_frames
 
 
 def test_at_rest_nothing_is_promised():

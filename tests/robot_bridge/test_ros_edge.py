@@ -8,7 +8,7 @@ import pytest
 
 rclpy = pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed: see `vidplan doctor`")
 
-from robot_bridge.ros_edge import Spinner, plain_node, steady_timer  # noqa: E402
+from robot_bridge.ros.ros_edge import Spinner, plain_node, steady_timer  # noqa: E402
 
 
 def test_an_error_in_a_callback_does_not_end_the_thread(ros_context):

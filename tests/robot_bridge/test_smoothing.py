@@ -7,9 +7,9 @@ import pytest
 from scipy.interpolate import BPoly
 
 from robot_bridge.config import BridgeConfig
-from robot_bridge.limits import JointLimits
-from robot_bridge.smoothing import SentMotion, smooth
-from robot_bridge.trajectory import brake, follow
+from robot_bridge.execution.limits import JointLimits
+from robot_bridge.execution.smoothing import SentMotion, smooth
+from robot_bridge.execution.trajectory import brake, follow
 from robot_model.conventions import DROID_RESET_JOINTS as RESET
 from robot_model.franka import FR3, PANDA
 

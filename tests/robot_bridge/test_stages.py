@@ -11,9 +11,9 @@ from robot_bridge import core as core_module
 from robot_bridge.config import BridgeConfig
 from robot_bridge.core import Core
 from robot_bridge.errors import BridgeError, ConfigError, MismatchError, PlannerError
-from robot_bridge.planner_link import LinkEvent
+from robot_bridge.execution.states import State
+from robot_bridge.planner.link import LinkEvent
 from robot_bridge.stages import BridgeStages
-from robot_bridge.states import State
 
 
 class Link(FakeLink):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from robot_bridge.guard.reasons import Reason
-from robot_bridge.synchroniser import RESTART_AFTER, JointSample, Synchroniser
+from robot_bridge.sensing.synchroniser import RESTART_AFTER, JointSample, Synchroniser
 
 CAMERAS = ("left", "right", "wrist")
 IMAGE = np.zeros((2, 2, 3), np.uint8)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from robot_bridge.events import event
+from robot_bridge.execution.states import State
 from robot_bridge.guard.reasons import Reason
-from robot_bridge.states import State
 from robot_bridge.task.codes import TaskError, code_of
 from robot_bridge.task.run import Goal, Moment, Outcome, Phase, TaskRun, objection
 from robot_bridge.task.trial_events import Kind, TrialTeller

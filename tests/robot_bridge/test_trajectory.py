@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robot_bridge.config import BridgeConfig
+from robot_bridge.execution.limits import JointLimits
+from robot_bridge.execution.smoothing import smooth
+from robot_bridge.execution.trajectory import Schedule, brake, follow
 from robot_bridge.guard.command import CommandGate
-from robot_bridge.limits import JointLimits
-from robot_bridge.smoothing import smooth
-from robot_bridge.trajectory import Schedule, brake, follow
 from robot_model.conventions import DROID_RESET_JOINTS
 from robot_model.franka import FR3, PANDA
 

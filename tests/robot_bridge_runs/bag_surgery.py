@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from robot_bridge.bag_writer import BagWriter
-from robot_bridge.bags import Bag
-from robot_bridge.recorded import decode
+from robot_bridge.bags.bag import Bag
+from robot_bridge.bags.recorded import decode
+from robot_bridge.bags.writer import BagWriter
 from robot_model import ros_names
 
 LEFT = ros_names.camera_topic("left")

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from robot_bridge import bag_cli
-from robot_bridge.bags import Bag, BagError
-from robot_bridge.episode import decode_video, load_episode
-from robot_bridge.recorded import COMMANDED_POSE, decode
+from robot_bridge.bags import cli as bag_cli
+from robot_bridge.bags.bag import Bag, BagError
+from robot_bridge.bags.episode import decode_video, load_episode
+from robot_bridge.bags.recorded import COMMANDED_POSE, decode
 from robot_model import gripper, ros_names
 
 FIFTEEN_HZ = {

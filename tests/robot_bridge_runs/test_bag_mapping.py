@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from foreign_bag import CAMERAS, JOINTS, START, image, scene, write_foreign
 
-from robot_bridge import bag_cli
-from robot_bridge.bag_mapping import BagMapping, GripperSource, load_mapping
-from robot_bridge.bags import Bag
+from robot_bridge.bags import cli as bag_cli
+from robot_bridge.bags.bag import Bag
+from robot_bridge.bags.mapping import BagMapping, GripperSource, load_mapping
+from robot_bridge.bags.recorded import COMPRESSED, IMAGE, decode, picture_topics
 from robot_bridge.errors import ConfigError
-from robot_bridge.images import compressed_to_rgb, image_to_rgb
-from robot_bridge.joint_states import JointReader
-from robot_bridge.recorded import COMPRESSED, IMAGE, decode, picture_topics
+from robot_bridge.sensing.images import compressed_to_rgb, image_to_rgb
+from robot_bridge.sensing.joint_states import JointReader
 from robot_model.conventions import DROID_RESET_JOINTS
 from robot_model.ros_names import JOINT_STATES, camera_topic
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from bag_surgery import LEFT, rewrite
 
-from robot_bridge import bag_cli
-from robot_bridge.bag_writer import BagWriter
-from robot_bridge.bags import Bag, BagError
-from robot_bridge.episode import load_episode
-from robot_bridge.episode_bag import write_bag
+from robot_bridge.bags import cli as bag_cli
+from robot_bridge.bags.bag import Bag, BagError
+from robot_bridge.bags.episode import load_episode
+from robot_bridge.bags.from_episode import write_bag
+from robot_bridge.bags.writer import BagWriter
 from robot_model import ros_names
 
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from foreign_bag import START, TYPES, header, image, scene
 
+from robot_bridge.bags.recorded import IMAGE, JOINT_STATE, STRING
 from robot_bridge.config import BridgeConfig
 from robot_bridge.doctor import cameras, cli, gpu, machine, packages, robot, ros, server
 from robot_bridge.doctor.check import Cell, Check
 from robot_bridge.listening.look import Heard, Look
-from robot_bridge.recorded import IMAGE, JOINT_STATE, STRING
 from robot_model.conventions import DROID_RESET_JOINTS
 from robot_model.franka import franka
 from robot_model.gripper import KNUCKLE_JOINT

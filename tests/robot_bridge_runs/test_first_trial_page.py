@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 import vidplan
-from robot_bridge import bag_cli, cli, replay
+from robot_bridge import cli
+from robot_bridge.bags import cli as bag_cli
 from robot_bridge.doctor import cli as doctor
+from robot_bridge.replay import cli as replay
 from robot_bridge.trials import trial_cli
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -44,7 +46,7 @@ def test_every_command_can_be_given_as_it_is_shown(page: str) -> None:
 
 
 def test_the_example_mapping_is_one(tmp_path: Path) -> None:
-    from robot_bridge.bag_mapping import load_mapping
+    from robot_bridge.bags.mapping import load_mapping
 
     (example,) = re.findall(r"```yaml\n(.*?)```", (DOCS / "replay-and-report.md").read_text(), re.DOTALL)
     (tmp_path / "lab.yaml").write_text(example)

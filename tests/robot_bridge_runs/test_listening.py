@@ -20,11 +20,11 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
-from robot_bridge.bags import Bag
+from robot_bridge.bags.bag import Bag
+from robot_bridge.bags.recorded import decode
 from robot_bridge.errors import BridgeError
 from robot_bridge.isolation import isolated
 from robot_bridge.listening.ros_edge import OPERATOR, BagRecorder, discovery, listen
-from robot_bridge.recorded import decode
 
 pytestmark = pytest.mark.xdist_group("listening")
 

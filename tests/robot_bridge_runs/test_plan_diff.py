@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from robot_bridge.errors import BridgeError
-from robot_bridge.plan_diff import Tolerance, compare, in_words, read_result, write_result
+from robot_bridge.replay.plan_diff import Tolerance, compare, in_words, read_result, write_result
 
 TOLERANCE = Tolerance(position=0.002, angle=0.02, gripper=0.1)
 

@@ -17,11 +17,12 @@ from foreign_bag import write_foreign
 pytest.importorskip("rclpy", reason="needs ROS 2: a sourced installation, or the wheels of extra 'ros'")
 pytest.importorskip("torch", reason="the planner server needs torch")
 
-from robot_bridge import bag_cli, replay
+from robot_bridge.bags import cli as bag_cli
+from robot_bridge.bags.episode import load_episode
+from robot_bridge.bags.from_episode import write_bag
 from robot_bridge.children import Child, ChildError
-from robot_bridge.episode import load_episode
-from robot_bridge.episode_bag import write_bag
 from robot_bridge.isolation import isolated
+from robot_bridge.replay import cli as replay
 from robot_model.ros_names import JOINT_STATES
 
 pytestmark = pytest.mark.xdist_group("replay")

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from foreign_bag import START, TYPES, header, image, scene
 
+from robot_bridge.bags.recorded import IMAGE, JOINT_STATE
 from robot_bridge.config import BridgeConfig
 from robot_bridge.errors import BridgeError
 from robot_bridge.listening.look import Heard, Look
-from robot_bridge.recorded import IMAGE, JOINT_STATE
 from robot_bridge.trials.bag_runner import RecordingRunner, recorded_topics
 from robot_bridge.trials.bench import Bench
 from robot_bridge.trials.operator import Quit, Session, Task

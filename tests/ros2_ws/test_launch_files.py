@@ -10,7 +10,7 @@ from launch_standin import LAUNCH, Started, describe
 from launch_tables import REQUIRED, table
 
 from robot_bridge.config import BridgeConfig
-from robot_bridge.topics import INTERFACES
+from robot_bridge.ros.topics import INTERFACES
 from robot_model import ros_names
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -19,7 +19,7 @@ import yaml
 import vidplan
 from robot_bridge.config import BridgeConfig
 from robot_bridge.isolation import isolated
-from robot_bridge.topics import INTERFACES
+from robot_bridge.ros.topics import INTERFACES
 from robot_model import ros_names
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -134,7 +134,7 @@ def test_ros_takes_the_parameter_file(tmp_path: Path, namespace: str) -> None:
     file = tmp_path / "bridge.yaml"
     file.write_text(changed.replace('robot_id: "robot"', 'robot_id: "seven"'))
     code = (
-        "import sys, rclpy; from rclpy.node import Node; from robot_bridge.parameters import declare; "
+        "import sys, rclpy; from rclpy.node import Node; from robot_bridge.ros.parameters import declare; "
         "from robot_bridge.config import BridgeConfig; rclpy.init(args=sys.argv); "
         f"config = declare(Node('vidplan_bridge', namespace={namespace!r}), BridgeConfig()); "
         "print(config.control_rate, config.robot_id, config == BridgeConfig(control_rate=20.0, robot_id='seven'))"

@@ -1,0 +1,1 @@
+"""Recordings: read, judged, translated from other laboratories' names, written, made from episodes."""

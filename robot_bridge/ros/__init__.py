@@ -1,0 +1,1 @@
+"""The ROS 2 edge: node, topics, parameters, services, messages."""

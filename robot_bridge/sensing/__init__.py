@@ -1,0 +1,1 @@
+"""From camera and joint messages to synchronised looks at the cell."""
