@@ -27,6 +27,8 @@ class PlannerConfig:
         centring: lambda, weight of the centring distance against the relevance; distances are in image widths.
         riding_view: Weight of a view from the arm itself in the mean over the views; a fixed camera's is 1.
         carry_height: Metres above the goal at which something held is carried.
+        carry_clearance: Metres above the base's plane below which no pinch point goes while something is held: it would
+            sweep the table, and push the goal away.
         progress: mu, weight of the expected return in the global planner's reward r + mu w(h) E[V].
         weighting: Shape of the weight w(h), see `weighting.SHAPES`.
         doubt: kappa of the weight w(h); 0 makes it 1 everywhere.
@@ -63,7 +65,8 @@ class PlannerConfig:
     max_gripper_speed: float = 5.0
     centring: float = 8.0
     riding_view: float = 0.2
-    carry_height: float = 0.1
+    carry_height: float = 0.07
+    carry_clearance: float = 0.11
     progress: float = 0.5
     weighting: str = "exp"
     doubt: float = 0.3

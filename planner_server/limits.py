@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -30,6 +30,11 @@ class Limits:
     max_angular_speed: float
     max_gripper_speed: float
     frame_period: float
+
+    def above(self, height: float) -> Limits:
+        """The same limits with a box that begins no lower than ``height``, metres of the flange above the base."""
+        x, y, z = self.workspace_lower
+        return replace(self, workspace_lower=(x, y, max(z, height)))
 
     def project(self, chunk: Tensor, start: Tensor) -> Tensor:
         """Nearest feasible poses, one after the other from the start.

@@ -28,6 +28,7 @@ from planner_server.proposers.interfaces import Proposal, Proposer, Situation
 from planner_server.render import render
 from planner_server.stages import Stages
 from planner_server.view_geometry import desired_centres
+from robot_model.conventions import PINCH_OFFSET
 from robot_model.kinematics import ArmKinematics
 
 FINGERS_AT_REST = 0.05
@@ -78,7 +79,8 @@ class Planner:
             local_planner = Unrefined() if judged.uncertain else self._local_planner
             budget = Budget(self.config.iterations, check=stage.check)
             local = local_planner.refine(self.problem(judged, request.seed), budget)
-            a = project(local.chunk.double().cpu().numpy(), situation.start, self.limits) if local.refined else winner
+            a = local.chunk.double().cpu().numpy()
+            a = project(a, situation.start, self._allowed(judged.carrying)) if local.refined else winner
             with torch.no_grad():
                 o, h = self._imagine(judged.scene, self._tensor(a[None]))
 
@@ -128,7 +130,7 @@ class Planner:
 
         with stage("propose"):  # A = {a^i} <- u(o, l)
             situation = self._situation(request, context.robot_id)
-            proposals, notes = self._propose(situation, request.seed)
+            proposals, notes = self._propose(situation, request.seed, self._allowed(carrying))
             A = np.stack([proposal.poses for proposal in proposals])
 
         with stage("imagine"), torch.no_grad():  # o^i, h^i <- V_theta(o, a^i), U_beta(.)
@@ -147,7 +149,8 @@ class Planner:
     def problem(self, judged: Judgement, seed: int) -> Problem:
         """What the local planner may improve: the winner, under J."""
         objective = LocalObjective(self._bundle, judged, self.config, seed)
-        return Problem(self._tensor(judged.winner), self._tensor(judged.situation.start), objective, self.limits, seed)
+        limits = self._allowed(judged.carrying)
+        return Problem(self._tensor(judged.winner), self._tensor(judged.situation.start), objective, limits, seed)
 
     def __call__(self, request: PlanRequest, context: Context) -> Plan:
         """The same as `plan`: what `PlanServer` calls."""
@@ -163,8 +166,8 @@ class Planner:
         model, spec = self._bundle.world_model, self._bundle.config
         images = torch.from_numpy(np.ascontiguousarray(request.observation.images)).to(self._device)
         history = model.encode(images[None])
-        noise = shared_noise(history, spec.horizon, request.seed)
-        scene = Scene(history, self._tensor(request.observation.poses[None]), noise)
+        noise = shared_noise(model, history, request.seed)
+        scene = Scene(history, self._tensor(request.observation.poses[None]), noise, request.instruction)
         if len(request.committed):
             committed = self._tensor(request.committed)
             scene = scene.after(model, committed, spec.history_offsets, self.config.flow_steps, spec.horizon)
@@ -190,7 +193,7 @@ class Planner:
             observation=request.observation,
         )
 
-    def _propose(self, situation: Situation, seed: int) -> tuple[list[Proposal], dict[str, str]]:
+    def _propose(self, situation: Situation, seed: int, limits: Limits) -> tuple[list[Proposal], dict[str, str]]:
         """All proposers' candidates, projected onto the limits, and a note per proposer."""
         rng = np.random.default_rng(seed)
         found: list[Proposal] = []
@@ -199,8 +202,12 @@ class Planner:
             offer = proposer.propose(situation, rng)
             found += offer.proposals
             notes[proposer.name] = offer.note
-        feasible = project(np.stack([proposal.poses for proposal in found]), situation.start, self.limits)
+        feasible = project(np.stack([proposal.poses for proposal in found]), situation.start, limits)
         return [replace(proposal, poses=poses) for proposal, poses in zip(found, feasible, strict=True)], notes
+
+    def _allowed(self, carrying: bool) -> Limits:
+        """What holds for chunks now: something held is carried clear of the table."""
+        return self.limits.above(self.config.carry_clearance + PINCH_OFFSET[2, 3]) if carrying else self.limits
 
     def _imagine(self, scene: Scene, actions: Tensor) -> tuple[Imagined, Uncertainty]:
         imagined = scene.imagine(self._bundle.world_model, actions, self.config.flow_steps)

@@ -28,7 +28,7 @@ from planner_server.errors import BadRequestError
 from planner_server.judgement import rest_after, shared_by_motion
 from planner_server.limits import project
 from planner_server.planner import held_gripper, holding
-from robot_model.conventions import DROID_RESET_JOINTS, pose_distance
+from robot_model.conventions import DROID_RESET_JOINTS, PINCH_OFFSET, pose_distance
 
 # Where the toy cameras see the pinch point at the start; a red square beside it asks for a sideways motion.
 TOOL = (40, 37)
@@ -263,6 +263,17 @@ def test_an_arm_outside_the_pandas_range_is_an_fr3() -> None:
 def test_holding_means_keeping_the_fingers_closed() -> None:
     assert held_gripper(0.02) == 0.0
     assert held_gripper(0.4) == 1.0
+
+
+@pytest.mark.parametrize("fingers", [0.6, 0.0])
+def test_something_held_is_carried_clear_of_the_table(fingers: float) -> None:
+    clearance = START[2] - PINCH_OFFSET[2, 3]  # of the pinch point now
+    asked = request()
+    asked.observation.poses[:, 6] = fingers
+    answer = toy_planner(PlannerConfig(carry_clearance=clearance)).plan(asked, ToyContext())
+    low = [candidate.name for candidate in answer.candidates if candidate.poses[-1, 2] < START[2] - 0.01]
+    assert low == ([] if fingers else ["-z", "-z close"])
+    assert fingers == 0.0 or answer.poses[-1, 2] > START[2] - 0.01
 
 
 @pytest.mark.parametrize(

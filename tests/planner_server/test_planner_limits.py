@@ -94,3 +94,9 @@ def test_batches_are_projected_row_by_row() -> None:
     chunks = np.tile(START, (4, H, 1)) + 0.2 * rng.normal(size=(4, H, 7))
     together = project(chunks, START, LIMITS)
     assert np.allclose(together, np.stack([project(chunk, START, LIMITS) for chunk in chunks]))
+
+
+def test_what_is_held_may_only_be_kept_higher() -> None:
+    floor = LIMITS.workspace_lower[2]
+    assert LIMITS.above(floor + 0.1).workspace_lower == (*LIMITS.workspace_lower[:2], floor + 0.1)
+    assert LIMITS.above(floor - 0.1) == LIMITS
