@@ -54,6 +54,13 @@ class WorldModel(Protocol):
         """Encode uint8 RGB ``(B, T, V, H, W, 3)`` images to latents ``(B, T, C, V*h, w)``."""
         ...
 
+    def initial_noise(self, history: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Noise to imagine from, for a history ``(B, T, C, V*h, w)`` and on its device, as `imagine` takes it.
+
+        It is drawn where the generator is: on the CPU, every device gets the same.
+        """
+        ...
+
     def imagine(
         self,
         history: Tensor,
@@ -63,6 +70,7 @@ class WorldModel(Protocol):
         steps: int = 1,
         generator: torch.Generator | None = None,
         noise: Tensor | None = None,
+        instruction: str = "",
     ) -> Imagined:
         """Predict the H frames after the history under the actions; differentiable with respect to ``actions``.
 
@@ -72,7 +80,8 @@ class WorldModel(Protocol):
             actions: ``(B, H, 7)``.
             steps: Flow map steps to a sample; 0: the expected future instead, in one evaluation of the model.
             generator: Source of the initial noise when ``noise`` is not given.
-            noise: ``(B, H, C, V*h, w)`` initial noise; give the same to compare candidates fairly.
+            noise: As `initial_noise` draws it; give the same to compare candidates fairly.
+            instruction: What the robot was asked to do; models that are told no text ignore it.
         """
         ...
 

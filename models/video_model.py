@@ -76,9 +76,10 @@ class VideoModel(nn.Module):
         return self.conditioner(history, history_poses, actions)
 
     def initial_noise(self, history: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Noise ``(B, H, C, V*h, w)`` for a history ``(B, T, C, V*h, w)``."""
+        """Noise ``(B, H, C, V*h, w)`` for a history ``(B, T, C, V*h, w)``, see `interfaces.WorldModel`."""
         shape = (history.shape[0], self.horizon, *history.shape[2:])
-        return torch.randn(shape, generator=generator, device=history.device)
+        source = history.device if generator is None else generator.device
+        return torch.randn(shape, generator=generator, device=source).to(history.device)
 
     def imagine(
         self,
@@ -89,12 +90,13 @@ class VideoModel(nn.Module):
         steps: int = 1,
         generator: torch.Generator | None = None,
         noise: Tensor | None = None,
+        instruction: str = "",
         teacher: bool = False,
         guidance: tuple[float, float] | None = None,
     ) -> Imagined:
         """See `interfaces.WorldModel.imagine`; ``teacher`` walks with the diffusion model's velocity instead.
 
-        Only the teacher takes ``guidance`` (see `FlowMap.sample_diffusion`).
+        Only the teacher takes ``guidance`` (see `FlowMap.sample_diffusion`); this model is told no text.
 
         Raises:
             ShapeError: Actions or noise do not fit this model's horizon.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -18,13 +18,15 @@ class Scene:
     Attributes:
         history: ``(1, T, C, V*h, w)`` latents at the history offsets before the chunk.
         poses: ``(1, T, 7)`` poses at these frames: measured where observed, commanded where imagined.
-        noise: ``(1, H, C, V*h, w)`` initial noise of every imagination of this plan, so that candidates differ by
-            their actions alone.
+        noise: Initial noise of every imagination of this plan, so that candidates differ by their actions alone; as
+            the world model draws it, e.g. ``(1, H, C, V*h, w)``.
+        instruction: What the robot was asked to do.
     """
 
     history: Tensor
     poses: Tensor
     noise: Tensor
+    instruction: str = ""
 
     def imagine(self, world_model: WorldModel, actions: Tensor, steps: int) -> Imagined:
         """V_theta(o, a) for a batch of chunks ``(B, H, 7)``, differentiable with respect to them."""
@@ -35,6 +37,7 @@ class Scene:
             actions,
             steps=steps,
             noise=self.noise.expand(B, *self.noise.shape[1:]),
+            instruction=self.instruction,
         )
 
     def after(
@@ -70,10 +73,9 @@ class Scene:
             else:
                 # Observed frames exist only at the offsets: take the newest that is not newer than the one wanted.
                 picked.append(max((i for i, known in enumerate(offsets) if known <= frame), default=0))
-        return Scene(frames[:, picked], path[:, picked], self.noise)
+        return replace(self, history=frames[:, picked], poses=path[:, picked])
 
 
-def shared_noise(history: Tensor, horizon: int, seed: int) -> Tensor:
-    """Noise ``(1, H, C, V*h, w)`` of a seed; drawn on the CPU so that every device gets the same."""
-    generator = torch.Generator().manual_seed(seed % 2**63)
-    return torch.randn((1, horizon, *history.shape[2:]), generator=generator).to(history)
+def shared_noise(world_model: WorldModel, history: Tensor, seed: int) -> Tensor:
+    """Noise of a seed for a history of batch 1; drawn on the CPU so that every device gets the same."""
+    return world_model.initial_noise(history, torch.Generator().manual_seed(seed % 2**63))

@@ -37,7 +37,7 @@ class LocalObjective:
         """J ``(B,)`` of chunks ``(B, H, 7)``, see `local_planners.interfaces.Objective`."""
         scene, config, bundle = self._judged.scene, self._config, self._bundle
         if draw:
-            noise = shared_noise(scene.history, chunks.shape[1], self._seed + NEXT_SEED * draw)
+            noise = shared_noise(bundle.world_model, scene.history, self._seed + NEXT_SEED * draw)
             scene = replace(scene, noise=noise)
         o = scene.imagine(bundle.world_model, chunks, config.flow_steps)
         h = self._uncertainty(o)

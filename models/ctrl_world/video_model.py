@@ -69,9 +69,10 @@ class CtrlWorldModel(nn.Module):
         return self.conditioner(history, history_poses, actions, text)
 
     def initial_noise(self, history: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Noise ``(B, 1 + H, 4, V*h, w)`` for a history ``(B, T, 4, V*h, w)``."""
+        """Noise ``(B, 1 + H, 4, V*h, w)`` for a history ``(B, T, 4, V*h, w)``, see `interfaces.WorldModel`."""
         shape = (history.shape[0], 1 + self.horizon, *history.shape[2:])
-        return torch.randn(shape, generator=generator, device=history.device)
+        source = history.device if generator is None else generator.device
+        return torch.randn(shape, generator=generator, device=source).to(history.device)
 
     def imagine(
         self,
@@ -82,9 +83,9 @@ class CtrlWorldModel(nn.Module):
         steps: int = 1,
         generator: torch.Generator | None = None,
         noise: Tensor | None = None,
+        instruction: str = "",
         teacher: bool = False,
         guidance: tuple[float, float] | None = None,
-        instruction: str = "",
     ) -> Imagined:
         """See `interfaces.WorldModel.imagine`.
 
@@ -96,9 +97,9 @@ class CtrlWorldModel(nn.Module):
             generator: Source of the noise when ``noise`` is not given.
             noise: ``(B, 1 + H, 4, V*h, w)``, or ``(B, H, ...)`` of the new frames alone: the current frame then gets
                 the same noise every time.
+            instruction: Text, added to every frame's token.
             teacher: Ctrl-World's own sampler instead of the flow map (published: 50 steps).
             guidance: Of the teacher; published is ``config.guidance``.
-            instruction: Text, added to every frame's token.
 
         Raises:
             ShapeError: Actions or noise do not fit this model's horizon.

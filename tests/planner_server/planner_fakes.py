@@ -62,12 +62,16 @@ class ToyWorld:
         self.noises: list[Tensor] = []
         self.histories: list[Tensor] = []
         self.history_poses: list[Tensor] = []
+        self.instructions: set[str] = set()
 
     def encode(self, images: Tensor) -> Tensor:
         B, frames, V = images.shape[:3]
         colours = images.float().movedim(-1, 3).flatten(0, 2) / 255
         grid = functional.adaptive_avg_pool2d(colours, GRID).view(B, frames, V, 3, *GRID)
         return grid.movedim(2, 3).flatten(3, 4)
+
+    def initial_noise(self, history: Tensor, generator: torch.Generator | None) -> Tensor:
+        return torch.randn((len(history), H, *history.shape[2:]), generator=generator)
 
     def imagine(
         self,
@@ -78,12 +82,14 @@ class ToyWorld:
         steps: int = 1,
         generator: torch.Generator | None = None,
         noise: Tensor | None = None,
+        instruction: str = "",
     ) -> Imagined:
         assert noise is not None
         assert noise.shape == (len(actions), H, *history.shape[2:])
         self.batches.append(len(actions))
         self.actions.append(actions.detach().clone())
         self.noises.append(noise)
+        self.instructions.add(instruction)
         self.histories.append(history)
         self.history_poses.append(history_poses)
         value = torch.exp(-4 * (actions[..., :3] - GOAL).norm(dim=-1))

@@ -155,6 +155,7 @@ def test_all_candidates_are_imagined_in_one_batch_from_one_noise() -> None:
     noise = bundle.world_model.noises[0]
     assert all(torch.equal(noise[0], row) for row in noise)
     assert torch.equal(bundle.world_model.noises[1][0], noise[0])
+    assert bundle.world_model.instructions == {request().instruction}
 
 
 @pytest.mark.parametrize("P", [1, 2, 3, 5, 7])
