@@ -6,14 +6,14 @@ makes the node's ROS parameters (with descriptors) from them, so the three never
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from robot_bridge.backends.names import ARMS, GRIPPERS, RECOVERIES
 from robot_bridge.errors import ConfigError
-from robot_bridge.setting import TOPIC, box, checked, choice, flag, name, number, text
+from robot_bridge.setting import box, checked, choice, flag, name, number, text
+from robot_bridge.setting_entries import camera_topics, keep_out_boxes
 from robot_model.conventions import CONTROL_PERIOD
 from robot_model.errors import UnknownRobotError
 from robot_model.franka import franka
@@ -151,46 +151,17 @@ class BridgeConfig:
         except UnknownRobotError as error:
             raise ConfigError("robot", str(error)) from error
         self._check_pairs()
-        _ = self.keep_out_boxes
-        if not self.camera_topics:
-            raise ConfigError("cameras", "name at least one camera, e.g. left=/zed_left/zed_node/left/color/rect/image")
+        _ = self.camera_topics, self.keep_out_boxes  # texts that cannot be read are refused here
 
     @property
     def camera_topics(self) -> dict[str, str]:
-        """Camera role -> topic.
-
-        Raises:
-            ConfigError: An entry is not ROLE=TOPIC, or a role or topic appears twice.
-        """
-        topics: dict[str, str] = {}
-        for entry in self.cameras:
-            role, separator, topic = entry.partition("=")
-            if not (separator and role and topic):
-                raise ConfigError("cameras", f"'{entry}' is not ROLE=TOPIC, e.g. left=/camera/image")
-            if role in topics or topic in topics.values():
-                raise ConfigError("cameras", f"'{entry}' names a role or topic that another camera has already")
-            checked("cameras", topic, "", {"pattern": TOPIC})
-            topics[role] = topic
-        return topics
+        """Camera role -> topic."""
+        return camera_topics("cameras", self.cameras)
 
     @property
     def keep_out_boxes(self) -> tuple[KeepOut, ...]:
-        """The boxes of ``keep_out``, named by their number.
-
-        Raises:
-            ConfigError: One of them is not six finite numbers, or has no volume.
-        """
-        boxes = []
-        for index, entry in enumerate(filter(str.strip, self.keep_out.split(";")), start=1):
-            try:
-                x, y, z, *size = (float(value) for value in entry.split(","))
-                a, b, c = size
-            except ValueError as error:
-                raise ConfigError("keep_out", f"'{entry.strip()}' is not six numbers x,y,z,sx,sy,sz") from error
-            if not (all(map(math.isfinite, (x, y, z, a, b, c))) and min(a, b, c) > 0):
-                raise ConfigError("keep_out", f"'{entry.strip()}': numbers must be finite and edge lengths positive")
-            boxes.append(KeepOut(f"keep-out box {index}", (x, y, z), (a, b, c)))
-        return tuple(boxes)
+        """The boxes of ``keep_out``, named by their number."""
+        return keep_out_boxes("keep_out", self.keep_out)
 
     @property
     def arm_topic(self) -> str:
