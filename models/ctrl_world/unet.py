@@ -1,7 +1,8 @@
 """Stable Video Diffusion's U-Net with one token per frame, the one change that Ctrl-World made to it.
 
 The blocks, their names and weights are diffusers' own. Two things are not in its `forward`: cross-attention to a token
-of the frame's own (Ctrl-World), and an embedding of the flow map's second time beside that of the noise level.
+of the frame's own (Ctrl-World), and an embedding of the flow map's second time beside that of the noise level. What the
+blocks need not compute for a single token is left out (`transformer.py`).
 """
 
 from __future__ import annotations
@@ -13,12 +14,17 @@ from diffusers import UNetSpatioTemporalConditionModel
 from torch import Tensor
 
 from models.ctrl_world.config import UNetConfig
+from models.ctrl_world.transformer import use_one_token
 
 _Published: Any = UNetSpatioTemporalConditionModel  # diffusers' lazy exports have no types
 
 
 class FramewiseUNet(_Published):
     """See the module's docstring. Temporal cross-attention sees the first frame's token, as published."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        use_one_token(self)
 
     def forward(
         self, sample: Tensor, c_noise: Tensor, tokens: Tensor, time_ids: Tensor, second_time: Tensor | None = None
