@@ -1,14 +1,15 @@
 """The plan requests a server has not answered yet: one waiting per robot, the newest wins, expired ones are dropped.
 
-Plain Python without sockets. The I/O thread puts, cancels, resets and expires; the worker thread takes and finishes.
+Plain Python without sockets. The I/O thread puts, cancels, resets and expires; the worker threads take and finish.
 """
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from plan_protocol import limits
@@ -86,7 +87,7 @@ class ResetOrder:
 
 
 class RequestQueue:
-    """One waiting request per robot, robots served in the order in which they came.
+    """One waiting request per robot, robots served in the order in which they came; of one robot, one thing at a time.
 
     Attributes:
         dropped: Requests superseded, expired or cancelled so far.
@@ -96,14 +97,14 @@ class RequestQueue:
         self._changed = threading.Condition()
         self._waiting: OrderedDict[str, Job] = OrderedDict()
         self._resets: OrderedDict[str, ResetOrder] = OrderedDict()
-        self._running: Job | None = None
+        self._running: dict[str, Job | ResetOrder] = {}
         self._closed = False
         self.dropped = 0
 
     @property
     def busy(self) -> bool:
         """A plan is being made."""
-        return self._running is not None
+        return any(isinstance(order, Job) for order in list(self._running.values()))
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -124,26 +125,31 @@ class RequestQueue:
             return older
 
     def take(self) -> Job | ResetOrder | None:
-        """Wait for what to do next; None when the queue is closed. A job is running until `finish`."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._resets or self._next() is not None)
-            if self._closed:
-                return None
-            if self._resets:
-                return self._resets.popitem(last=False)[1]
-            self._running = self._next()
-            assert self._running is not None
-            return self._waiting.pop(self._running.header.robot)
+        """Wait for what to do next; None when the queue is closed. What is taken runs until `finish`.
 
-    def finish(self) -> None:
-        """The running job is done."""
+        Nothing of a robot for which something runs is taken: its next plan goes on from the one that is being made.
+        """
         with self._changed:
-            self._running = None
+            self._changed.wait_for(lambda: self._closed or self._next() is not None)
+            order = None if self._closed else self._next()
+            if order is None:
+                return None
+            robot = _robot(order)
+            self._running[robot] = order
+            if isinstance(order, ResetOrder):
+                return self._resets.pop(robot)
+            return self._waiting.pop(robot)
+
+    def finish(self, order: Job | ResetOrder) -> None:
+        """What was taken is done."""
+        with self._changed:
+            self._running.pop(_robot(order), None)
+            self._changed.notify_all()
 
     def cancel(self, peer: bytes, session: str, request: int) -> Job | None:
         """Drop a request of this client: a waiting one is removed, a running one told. Returns it, or None."""
         with self._changed:
-            for job in [*self._waiting.values(), *([self._running] if self._running else [])]:
+            for job in [*self._waiting.values(), *self._jobs()]:
                 if (job.peer, job.header.session, job.header.request) == (peer, session, request):
                     return self._drop(job)
             return None
@@ -154,8 +160,7 @@ class RequestQueue:
             if robot not in self._resets and len(self._resets) >= limits.MAX_WAITING_ROBOTS:
                 raise BusyError(f"{limits.MAX_WAITING_ROBOTS} robots are waiting for this server already")
             jobs = [self._waiting[robot]] if robot in self._waiting else []
-            if self._running is not None and self._running.header.robot == robot:
-                jobs.append(self._running)
+            jobs += [job for job in self._jobs() if job.header.robot == robot]
             self._resets[robot] = ResetOrder(robot)
             self._changed.notify()
             return [dropped for job in jobs if (dropped := self._drop(job)) is not None]
@@ -175,17 +180,23 @@ class RequestQueue:
             return min((job.expires for job in self._waiting.values()), default=None)
 
     def close(self) -> None:
-        """End `take` and tell the running job that nobody waits."""
+        """End `take` and tell the running jobs that nobody waits."""
         with self._changed:
             self._closed = True
-            if self._running is not None:
-                self._running.context.cancel()
+            for job in self._jobs():
+                job.context.cancel()
             self._changed.notify_all()
 
-    def _next(self) -> Job | None:
-        """The waiting job whose turn it is. Those too late are passed over: `expire` is about to remove them."""
+    def _next(self) -> Job | ResetOrder | None:
+        """A reset, else the waiting job whose turn it is; `expire` is about to remove those too late."""
         now = time.monotonic()
-        return next((job for job in self._waiting.values() if job.expires > now), None)
+        timely = (job for job in self._waiting.values() if job.expires > now)
+        orders: Iterator[Job | ResetOrder] = itertools.chain(self._resets.values(), timely)
+        return next((order for order in orders if _robot(order) not in self._running), None)
+
+    def _jobs(self) -> list[Job]:
+        """The running ones."""
+        return [order for order in self._running.values() if isinstance(order, Job)]
 
     def _drop(self, job: Job) -> Job | None:
         """Remove or tell a job; None if it had been cancelled before."""
@@ -196,3 +207,7 @@ class RequestQueue:
         if self._waiting.get(job.header.robot) is job:
             del self._waiting[job.header.robot]
         return job
+
+
+def _robot(order: Job | ResetOrder) -> str:
+    return order.robot if isinstance(order, ResetOrder) else order.header.robot

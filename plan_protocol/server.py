@@ -1,7 +1,7 @@
 """The server's side: answers requests with a planner function, and everything else at once.
 
-Two threads: one owns the sockets and answers hello, status, cancel and reset within milliseconds; the other runs the
-planner. However long the planner computes, heartbeats go on.
+One thread owns the sockets and answers hello, status, cancel and reset within milliseconds; another, or several, run
+the planner. However long the planner computes, heartbeats go on.
 """
 
 from __future__ import annotations
@@ -55,10 +55,11 @@ class PlanServer:
     Args:
         address: ``tcp://127.0.0.1:5555``; port ``*`` takes a free one (see `address`).
         spec: What `Hello` is answered with. Requests that do not fit it are refused.
-        planner: Called from one thread as ``planner(request, context)``. If it has a method ``reset(robot_id)``, that
-            is called (from the same thread) when a robot starts a new task. An exception becomes an error reply.
+        planner: Called as ``planner(request, context)``. If it has a method ``reset(robot_id)``, that is called when a
+            robot starts a new task, never while a plan of that robot is made. An exception becomes an error reply.
         allow_remote: Bind to an address other machines can reach although there are no keys.
         keys: CURVE keys; with them other machines may connect, encrypted and authenticated.
+        workers: Threads that call the planner, each for another robot; it must bear that when there are several.
 
     Raises:
         AddressError: If the address is refused, in use, or not understood.
@@ -72,6 +73,7 @@ class PlanServer:
         *,
         allow_remote: bool = False,
         keys: ServerKeys | None = None,
+        workers: int = 1,
     ) -> None:
         check_bind_address(address, keys, allow_remote)
         codec.pack(spec)  # a spec that cannot be sent must fail here, not at the first hello
@@ -79,7 +81,7 @@ class PlanServer:
         self._queue = RequestQueue()
         self._sequence = itertools.count()
         self._started = time.monotonic()
-        self._plans = 0
+        self._plans, self._counting = 0, threading.Lock()
         self._stopping = threading.Event()
         self._closing = threading.RLock()  # a signal handler may interrupt `close` to call it again
         self._failure: Exception | None = None
@@ -100,7 +102,7 @@ class PlanServer:
         self.address: str = self._router.getsockopt_string(zmq.LAST_ENDPOINT)
         self._threads = [
             threading.Thread(target=self._guard, args=(run,), name=f"plan-server-{name}", daemon=True)
-            for name, run in (("io", self._serve_sockets), ("worker", self._work))
+            for name, run in (("io", self._serve_sockets), *[("worker", self._work)] * workers)
         ]
 
     def start(self) -> PlanServer:
@@ -127,11 +129,13 @@ class PlanServer:
                 return
             self._queue.close()
             self._mailbox.put(None)
-            io, worker = self._threads
+            io, *workers = self._threads
             if io.is_alive():
                 io.join()
-            if worker.is_alive() and worker is not threading.current_thread():
-                worker.join(timeout)
+            end = time.monotonic() + timeout
+            for worker in workers:
+                if worker.is_alive() and worker is not threading.current_thread():
+                    worker.join(max(0.0, end - time.monotonic()))
             self._end_sockets()
 
     def __enter__(self) -> PlanServer:
@@ -230,12 +234,13 @@ class PlanServer:
         job.context.cancel()
         self._send(job.peer, job.header, reason.to_reply())
 
-    # ---- the worker thread --------------------------------------------------------------------------------------
+    # ---- the worker threads -------------------------------------------------------------------------------------
 
     def _work(self) -> None:
         while (order := self._queue.take()) is not None:
             if isinstance(order, ResetOrder):
                 self._reset(order)
+                self._queue.finish(order)
                 continue
             try:
                 post = self._answer(order)
@@ -245,7 +250,7 @@ class PlanServer:
                 logger.exception("planning for %s failed", order.header.robot)
                 reply = InternalServerError(f"the planner failed with {type(error).__name__}: {error}").to_reply()
                 post = self._frames(order.peer, order.header, reply)
-            self._queue.finish()
+            self._queue.finish(order)
             if not order.context.cancelled:  # who cancelled it has been told
                 self._mailbox.put(post)
 
@@ -277,7 +282,8 @@ class PlanServer:
             frames = packed.frames(self._reply_header(job.header))
         except ProtocolError as error:  # the planner's mistake, not the client's
             raise InternalServerError(f"the planner made a plan that cannot be sent: {error}") from error
-        self._plans += 1
+        with self._counting:
+            self._plans += 1
         return [job.peer, *frames]
 
     def _progress(self, job: Job, stage: str, fraction: float) -> None:

@@ -437,3 +437,23 @@ def test_replies_to_others_are_dropped():
         thread.join()
         router.close(0)
         context.term()
+
+
+def test_several_workers_plan_for_several_robots_at_once():
+    together = threading.Barrier(2, timeout=WAIT)
+
+    def planner(request: PlanRequest, context: Context) -> Plan:
+        together.wait()
+        return samples.plan(request.observation_stamp)
+
+    with (
+        PlanServer("tcp://127.0.0.1:*", samples.spec(), planner, workers=2) as server,
+        PlanClient(server.address, "left", heartbeat_timeout=5.0) as left,
+        PlanClient(server.address, "right", heartbeat_timeout=5.0) as right,
+    ):
+        for client in (left, right):
+            client.hello(Hello("panda", "0.1.0"), WAIT)
+            client.request(samples.request(1.0))
+        for client in (left, right):
+            assert all(isinstance(answer, Plan) for answer in finals(client, 1).values())
+        assert left.status(WAIT).plans == 2

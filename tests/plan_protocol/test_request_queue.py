@@ -33,8 +33,9 @@ def test_robots_take_turns_however_often_one_asks():
     other = job("patient")
     queue.put(other)
     queue.put(job("eager", 9))
-    assert queue.take().header.request == 9
-    queue.finish()
+    taken = queue.take()
+    assert taken.header.request == 9
+    queue.finish(taken)
     queue.put(job("eager", 10))
     assert queue.take() is other
 
@@ -74,11 +75,31 @@ def test_reset_drops_the_robots_jobs_and_comes_before_its_next():
     queue.put(waiting)
     queue.put(other)
     assert queue.reset("a") == [waiting, running]
-    queue.put(job("a", 3))
-    queue.finish()
+    queue.put(next_one := job("a", 3))
+    queue.finish(running)
     assert queue.take() == ResetOrder("a")
     assert queue.take() is other
     assert not other.context.cancelled
+    queue.finish(ResetOrder("a"))
+    assert queue.take() is next_one
+
+
+def test_several_workers_share_the_robots_but_never_one_robot():
+    queue, first, second, other = RequestQueue(), job("a", 1), job("a", 2), job("b", 1)
+    for waiting in (first, other):
+        queue.put(waiting)
+    assert [queue.take(), queue.take()] == [first, other]
+    queue.put(second)
+    queue.reset("b")
+    taken: list = []
+    thread = threading.Thread(target=lambda: taken.append(queue.take()))
+    thread.start()
+    assert queue.busy
+    queue.finish(other)
+    thread.join(5)
+    assert taken == [ResetOrder("b")], "a plan of the robot a is being made"
+    queue.finish(first)
+    assert queue.take() is second
 
 
 def test_strangers_cannot_fill_the_memory():
