@@ -17,11 +17,17 @@ from models.edm import Edm, per_row
 
 
 class FlowMap:
-    """A denoiser read as a flow map."""
+    """A denoiser read as a flow map.
+
+    Attributes:
+        last_step_only: Gradients go through the last jump of `sample` alone: one jump's memory and time backwards, for
+            a gradient that leaves out how the actions changed the way there.
+    """
 
     def __init__(self, denoiser: Denoiser, edm: Edm) -> None:
         self.denoiser = denoiser
         self.edm = edm
+        self.last_step_only = False
         self.earliest = 1 / (1 + edm.sigma_max)
         self.latest = 1 / (1 + edm.sigma_min)
 
@@ -58,8 +64,9 @@ class FlowMap:
             return noise + self.velocity(noise, noise.new_zeros(len(noise)), None, condition)
         times = torch.linspace(0.0, 1.0, steps + 1, device=noise.device)
         x = noise
-        for start, end in pairwise(times):
-            x = self.jump(x, start.expand(len(x)), end.expand(len(x)), condition)
+        for number, (start, end) in enumerate(pairwise(times), 1):
+            with torch.set_grad_enabled(torch.is_grad_enabled() and (number == steps or not self.last_step_only)):
+                x = self.jump(x, start.expand(len(x)), end.expand(len(x)), condition)
         return x
 
     def sample_diffusion(

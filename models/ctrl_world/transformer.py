@@ -1,8 +1,8 @@
 """Diffusers' spatio-temporal transformer where every frame attends to one token of its own: the same, with less work.
 
 Attention to a single key gives that key's value whatever the query is: the softmax over one score is 1. So what
-cross-attention adds to a frame is one vector, `_value`, and its queries, their norm and its keys are never needed. Names and
-weights are diffusers' own, and so is everything else that is computed (`tests/models/test_ctrl_world_denoiser.py`).
+cross-attention adds to a frame is one vector, `_value`, and its queries, their norm and its keys are never needed.
+Names and weights are diffusers' own, and so is everything else that is computed.
 """
 
 from __future__ import annotations
