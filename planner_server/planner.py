@@ -89,8 +89,7 @@ class Planner:
             with stage("render"), torch.no_grad():
                 imagination = render(self._bundle.world_model, o.latents, h.h)
 
-        for proposer in self._proposers:
-            proposer.remember(context.robot_id, situation.times, a)
+        self.remember(context.robot_id, situation.times, a)
         return Plan(
             observation_stamp=request.observation_stamp,
             times=situation.times,
@@ -156,6 +155,11 @@ class Planner:
         """The same as `plan`: what `PlanServer` calls."""
         return self.plan(request, context)
 
+    def remember(self, robot_id: str, times: np.ndarray, poses: np.ndarray) -> None:
+        """Take note of the plan ``(H, 7)`` at ``times`` that a robot was given: what comes next may go on from it."""
+        for proposer in self._proposers:
+            proposer.remember(robot_id, times, poses)
+
     def reset(self, robot_id: str) -> None:
         """Forget the previous plan of a robot: a new task begins."""
         for proposer in self._proposers:
@@ -164,7 +168,7 @@ class Planner:
     def _observe(self, request: PlanRequest) -> Scene:
         """Encode the history and imagine the committed prefix, which the plan cannot change any more."""
         model, spec = self._bundle.world_model, self._bundle.config
-        images = torch.from_numpy(np.ascontiguousarray(request.observation.images)).to(self._device)
+        images = torch.from_numpy(np.ascontiguousarray(request.observation.images))
         history = model.encode(images[None])
         noise = shared_noise(model, history, request.seed)
         scene = Scene(history, self._tensor(request.observation.poses[None]), noise, request.instruction)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from models.bundle import Bundle, load_bundle
-from models.errors import BundleError
+from models.errors import BundleError, CompileError
+from models.fast import compile_networks
 from models.uncertainty.c3.files import load_judged_bundle
 from plan_protocol.messages import CameraSpec, Observation, PlannerSpec, PlanRequest
 from plan_protocol.server import Context
@@ -31,6 +32,38 @@ from robot_model.kinematics import ArmKinematics
 LATENCY_SAMPLES = 3
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """What a planner is made of: whoever has it can make the same one, in any process.
+
+    Attributes:
+        bundle: Folder of the models.
+        device: Where they shall be.
+        config: Constants.
+        proposers: Which of `PROPOSERS` propose.
+        policy: Address of the policy behind the biased proposer; None: the previous plan.
+        policy_wait: Most seconds that a plan waits for it.
+        threads: CPU threads of the models; None: torch decides.
+    """
+
+    bundle: Path
+    device: str
+    config: PlannerConfig
+    proposers: tuple[str, ...] = PROPOSERS
+    policy: str | None = None
+    policy_wait: float = 0.3
+    threads: int | None = None
+
+    def open_bundle(self) -> Bundle:
+        """See `open_bundle`; judged by the probe in its folder where there is one."""
+        return open_bundle(self.bundle, self.device, judged=True)
+
+    def build_planner(self, bundle: Bundle) -> Planner:
+        """See `build_planner`."""
+        policy = openpi_policy(bundle, self.policy, self.policy_wait) if self.policy else None
+        return build_planner(bundle, self.config, self.device, policy, self.proposers)
+
+
 def open_bundle(path: Path, device: str, *, judged: bool = False) -> Bundle:
     """Load a bundle for serving.
 
@@ -48,6 +81,27 @@ def open_bundle(path: Path, device: str, *, judged: bool = False) -> Bundle:
         raise StartError(f"the bundle cannot be used: {error}") from error
     except (RuntimeError, AssertionError) as error:  # torch: no such device, or not built for it
         raise StartError(f"the models do not load on device '{device}': {error}. Try --device cpu") from error
+
+
+def hurry(bundle: Bundle, device: str, compiled: str | None, last_step_only: bool) -> None:
+    """Make a bundle's plans faster.
+
+    Args:
+        bundle: Its world model is changed.
+        device: Where it is.
+        compiled: One of `config.COMPILED`, or None to leave networks as they are.
+        last_step_only: Gradients go through the last step of the flow map alone.
+
+    Raises:
+        StartError: Nothing can be compiled on this machine.
+    """
+    model = bundle.world_model
+    model.flow_map.last_step_only = last_step_only
+    if compiled:
+        try:
+            compile_networks(model, compiled, device)
+        except CompileError as error:
+            raise StartError(f"--compile {compiled}: {error}. Leave it out") from error
 
 
 def build_planner(

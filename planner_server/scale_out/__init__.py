@@ -1,0 +1,1 @@
+"""One server, several replicas of its models on several GPUs or machines (`vidplan serve --ray`)."""
