@@ -1,4 +1,4 @@
-"""C3's probes beside the 30-bin head: calibration at several error scales, detection, correlation and cost."""
+"""C3's probes, and others that judge, beside the 30-bin head: calibration at several scales, detection, correlation."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from models.errors import ModelsError
 from models.evaluation.footage import CHUNK
 from models.evaluation.judged import Judged
 from models.evaluation.pixels import decode
-from models.evaluation.relations import relation
+from models.evaluation.relations import coefficients, relation
 from models.evaluation.reliability import Reliability
 from models.evaluation.say import Say
-from models.evaluation.unfamiliar import detection
+from models.evaluation.unfamiliar import detection, mean_uncertainty
 from models.head_unet import per_view
 from models.heatmap import Heatmap
 from models.interfaces import Imagined, Uncertainty
@@ -34,13 +34,15 @@ from models.uncertainty.c3.files import Trained
 HEAD = "30-bin head"
 ALL = slice(None)
 TIMED_CLIPS = 8
+USUAL = 0.99
+"""Share of familiar clips whose mean h lies below `highest_mean_h`: the planner's bound for a probe (`unsure`)."""
 
 
 class Judge(Protocol):
     """Anything that says how probable small errors are."""
 
-    def confidence(self, imagined: Imagined, eps: float) -> Tensor:
-        """Probability ``(B, H, V, C, h, w)`` that errors are at most ``eps`` of the error scale."""
+    def confidences(self, imagined: Imagined, scales: Sequence[float]) -> list[Tensor]:
+        """Probabilities ``(B, H, V, C, h, w)`` that errors are at most each of ``scales`` of the error scale."""
         ...
 
     def __call__(self, imagined: Imagined) -> Uncertainty:
@@ -54,11 +56,12 @@ class BinsAsJudge:
     def __init__(self, head: UncertaintyHead) -> None:
         self._head = head
 
-    def confidence(self, imagined: Imagined, eps: float) -> Tensor:
+    def confidences(self, imagined: Imagined, scales: Sequence[float]) -> list[Tensor]:
         """See `Judge`."""
         bins = self._head.config.bins
-        share = (eps * bins - torch.arange(bins)).clamp(0, 1)
-        return torch.einsum("bfvckhw,k->bfvchw", self._head.log_probabilities(imagined).float().exp(), share)
+        probabilities = self._head.log_probabilities(imagined).float().exp()
+        shares = [(eps * bins - torch.arange(bins)).clamp(0, 1) for eps in scales]
+        return [torch.einsum("bfvckhw,k->bfvchw", probabilities, share) for share in shares]
 
     def __call__(self, imagined: Imagined) -> Uncertainty:
         """See `Judge`."""
@@ -87,33 +90,39 @@ def contenders(bundle: Bundle, trained: Mapping[str, Trained]) -> dict[str, Cont
     for name, entry in trained.items():
         config = entry.probe.config
         scales = (config.eps,) if config.variant == "fixed" else PROBE_SCALES
-        own = model if entry.denoiser is None else _with_denoiser(bundle, entry.denoiser)
+        own = model if entry.denoiser is None else with_denoiser(bundle, entry.denoiser)
         found[name] = Contender(entry.probe, own, scales)
     return found
 
 
-def measure_probes(
-    bundle: Bundle, trained: Mapping[str, Trained], judged: Judged, unfamiliar: Mapping[str, Judged], say: Say
+def measure_judges(
+    bundle: Bundle,
+    entrants: Mapping[str, Contender],
+    judged: Judged,
+    unfamiliar: Mapping[str, Judged],
+    say: Say,
+    steps: int = 0,
 ) -> dict[str, Any]:
     """Figures of every contender, in and out of distribution.
 
     Args:
-        bundle: The bundle whose flow map the probes look at, on the CPU.
-        trained: Probes by name.
+        bundle: The bundle whose video model is judged, on the CPU.
+        entrants: Contenders by name (see `contenders`).
         judged: Held-out clips (only their frames and noise are used).
         unfamiliar: The same of recordings that are unlike the training, by kind.
         say: Told what is done.
+        steps: The planner's flow map steps; 0: the expected future.
 
     Returns:
         ``judges``: by name ``ece`` and ``mce`` pooled over the scales, ``by_eps``, curves, ``relation`` of h and error
         (see `relations.relation`), ``milliseconds`` of judging 8 candidates beside ``imagining``, and ``unfamiliar``.
     """
     scale, results = bundle.config.uncertainty.highest, {}
-    for name, contender in contenders(bundle, trained).items():
-        known = _judge(contender, bundle, judged, scale, say, name)
+    for name, contender in entrants.items():
+        known = _judge(contender, bundle, judged, say, name, steps)
         others = {}
         for kind, other in unfamiliar.items():
-            found = _judge(contender, bundle, other, scale, say, f"{name}: {kind}")
+            found = _judge(contender, bundle, other, say, f"{name}: {kind}", steps)
             others[kind] = {
                 **found.figures(contender.scales),
                 **detection(known.doubt, judged.episodes, found.doubt, other.episodes),
@@ -124,7 +133,10 @@ def measure_probes(
             "relation": relation(
                 known.doubt.h.numpy(), known.error, known.moving, judged.episodes, bundle.config.views
             ),
-            **_cost(contender, judged),
+            "spearman_expected_error": coefficients(
+                known.doubt.expected_error.numpy()[known.moving], known.error[known.moving]
+            )["spearman"],
+            **_cost(contender, judged, steps),
             "unfamiliar": others,
         }
     return {
@@ -132,9 +144,10 @@ def measure_probes(
         "scales": list(PROBE_SCALES),
         "judges": results,
         "note": (
-            f"Events: the error of a latent element is at most eps times the error scale of {scale:g}, for videos made "
-            "in one step. Latent space, as in training; ten confidence bins, all events of a recording pooled. A "
-            "fixed-scale probe knows its own eps only."
+            f"Events: the error of a latent element is at most eps times the error scale of {scale:g}, for "
+            f"{'the expected future' if steps == 0 else f'videos made in {steps} step(s)'}. Latent space, as in "
+            "training; ten confidence bins, all events of a recording pooled. A fixed-scale probe knows its own eps "
+            "only."
         ),
     }
 
@@ -167,23 +180,24 @@ class _Found:
             "curve": self.events.pick(ALL).curve(),
             "curve_moving": self.events.pick(ALL, 1).curve(),
             "mean_h": round(self.doubt.h.mean().item(), 4),
+            "highest_mean_h": round(mean_uncertainty(self.doubt).quantile(USUAL).item(), 4),
         }
 
 
 @torch.no_grad()
-def _judge(contender: Contender, bundle: Bundle, judged: Judged, scale: float, say: Say, what: str) -> _Found:
-    views, batch = len(bundle.config.views), judged.batch
+def _judge(contender: Contender, bundle: Bundle, judged: Judged, say: Say, what: str, steps: int) -> _Found:
+    views, batch, scale = len(bundle.config.views), judged.batch, bundle.config.uncertainty.highest
     change = (batch.future - batch.history[:, -1:]).abs()
     moving = per_view(change, views).mean(dim=3) > MOVING
     events, doubts, errors = Reliability(len(contender.scales), 2), [], []
     for rows in torch.arange(len(judged.noise)).split(CHUNK // 2):
         say(f"probes: {what}", rows[0].item() / len(judged.noise))
-        imagined = _imagine(contender.model, judged, rows)
+        imagined = _imagine(contender.model, judged, rows, steps)
         error = per_view((imagined.latents - batch.future[rows]).abs(), views)
         moves = moving[rows][:, :, :, None].expand_as(error).numpy()
-        for index, eps in enumerate(contender.scales):
-            said = contender.judge.confidence(imagined, eps).clamp(0, 1)
-            events.add(said.numpy(), (error <= eps * scale).numpy(), 2 * index + moves)
+        said = contender.judge.confidences(imagined, contender.scales)
+        for index, (eps, confidence) in enumerate(zip(contender.scales, said, strict=True)):
+            events.add(confidence.clamp(0, 1).numpy(), (error <= eps * scale).numpy(), 2 * index + moves)
         doubts.append(contender.judge(imagined))
         errors.append(error.mean(dim=3))
     doubt = Uncertainty(*(torch.cat([getattr(d, name) for d in doubts]) for name in ("h", "expected_error", "entropy")))
@@ -191,12 +205,12 @@ def _judge(contender: Contender, bundle: Bundle, judged: Judged, scale: float, s
 
 
 @torch.no_grad()
-def _cost(contender: Contender, judged: Judged, rounds: int = 5) -> dict[str, float]:
+def _cost(contender: Contender, judged: Judged, steps: int, rounds: int = 5) -> dict[str, float]:
     rows = torch.arange(min(TIMED_CLIPS, len(judged.noise)))
-    imagined = _imagine(contender.model, judged, rows)
+    imagined = _imagine(contender.model, judged, rows, steps)
     return {
         "milliseconds": _median(lambda: contender.judge(imagined), rounds),
-        "imagining": _median(lambda: _imagine(contender.model, judged, rows), rounds),
+        "imagining": _median(lambda: _imagine(contender.model, judged, rows, steps), rounds),
     }
 
 
@@ -209,23 +223,28 @@ def _median(run: Callable[[], object], rounds: int) -> float:
     return round(1000 * statistics.median(seconds), 2)
 
 
-def _imagine(model: FeaturedVideoModel, judged: Judged, rows: Tensor) -> Featured:
-    batch = judged.batch
-    return model.imagine(batch.history[rows], batch.history_poses[rows], batch.actions[rows], noise=judged.noise[rows])
+def _imagine(model: FeaturedVideoModel, judged: Judged, rows: Tensor, steps: int) -> Featured:
+    batch, noise = judged.batch, judged.noise[rows]
+    return model.imagine(batch.history[rows], batch.history_poses[rows], batch.actions[rows], steps=steps, noise=noise)
 
 
-def _with_denoiser(bundle: Bundle, weights: dict[str, Tensor]) -> FeaturedVideoModel:
+def with_denoiser(bundle: Bundle, weights: Mapping[str, Tensor]) -> FeaturedVideoModel:
+    """The bundle's video model with another denoiser.
+
+    Raises:
+        ModelsError: It is of another size.
+    """
     model = copy.deepcopy(bundle.world_model)
     try:
         model.denoiser.load_state_dict(weights)
     except RuntimeError as error:
-        raise ModelsError(f"a probe trained end to end belongs to another video model: {error}") from error
+        raise ModelsError(f"these weights belong to another video model: {error}") from error
     return FeaturedVideoModel.of(replace(bundle, world_model=model))
 
 
 @torch.no_grad()
-def probe_pictures(
-    bundle: Bundle, trained: Mapping[str, Trained], judged: Judged, clips: int = 2
+def judge_pictures(
+    bundle: Bundle, entrants: Mapping[str, Contender], judged: Judged, clips: int = 2, steps: int = 0
 ) -> dict[str, np.ndarray]:
     """The last imagined frame with every contender's uncertainty on it, by name.
 
@@ -236,8 +255,8 @@ def probe_pictures(
     heatmap = Heatmap(bundle.world_model, len(spec.views), spec.image_size)
     rows = torch.linspace(0, len(judged.noise) - 1, min(clips, len(judged.noise))).long()
     pictures: dict[str, np.ndarray] = {}
-    for name, contender in contenders(bundle, trained).items():
-        imagined = _imagine(contender.model, judged, rows)
+    for name, contender in entrants.items():
+        imagined = _imagine(contender.model, judged, rows, steps)
         frames = decode(contender.model, imagined.latents)
         pictures.setdefault("imagined", _sheet(frames))
         pictures[name] = _sheet(heatmap.over(frames, contender.judge(imagined).h))

@@ -6,7 +6,7 @@ from typing import Any
 
 from models.evaluation import plots
 from models.evaluation.tables import Part, Table, show
-from models.evaluation.targets import Verdict
+from models.evaluation.targets import Verdict, in_words
 
 INSIDE, OUTSIDE, AGREEMENT = 0.05, 0.15, 0.005
 """Highest calibration error in and out of distribution at every eps, and between BCE and Brier."""
@@ -31,6 +31,43 @@ def probes(part: Part) -> Table:
         "head the normalised entropy."
     )
     return Table("C3's probes beside the 30-bin head", text, rows)
+
+
+def comparison(part: Part) -> Table:
+    """A row per judge: the worst calibration, correlation, detection, and the cost of a plan."""
+    kinds = list(next(iter(part["judges"].values()))["unfamiliar"])
+    head = ["", "ECE", "worst eps", "moving", "unfamiliar, worst", "h ~ error", "expected ~ error"]
+    rows = [[*head, *(f"AUROC {kind}" for kind in kinds), "usual mean h", "plan"]]
+    for name, entry in part["judges"].items():
+        others = entry["unfamiliar"].values()
+        outside = [one["ece"] for other in others for one in other["by_eps"].values() if one["ece"] is not None]
+        inside = [one["ece"] for one in entry["by_eps"].values()]
+        cells = [entry["ece"], max(inside), entry["ece_moving"], max(outside, default=None)]
+        cells += [entry["relation"]["spearman"], entry["spearman_expected_error"]]
+        cells += [entry["unfamiliar"][kind]["auroc"] for kind in kinds]
+        cells += [entry["highest_mean_h"], part["plan"]["ratio"].get(name)]
+        rows.append([name, *map(show, cells)])
+    text = (
+        "ECE: all eps and elements pooled, the worst single eps, pooled over moving elements, and the worst eps of the "
+        "worst unfamiliar recording. h ~ error, expected ~ error: Spearman's coefficient of moving cells. AUROC: mean "
+        "h of a clip. Usual mean h: 99 % of the familiar clips lie below. Plan: CPU time, that of a plan with the head "
+        "being 1."
+    )
+    return Table("Judges side by side", text, rows)
+
+
+def markdown(table: Table) -> str:
+    """A table as Markdown, under its title."""
+    head, *rows = table.rows
+    lines = ["| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *rows)]
+    return "\n".join([f"### {table.title}", "", *([table.text, ""] if table.text else []), *lines, ""])
+
+
+def targets(part: Part) -> Table:
+    """The targets of C3's probes beside what was measured."""
+    rows = [["", "measured", "target", ""]]
+    rows += [[v.what, v.measured, v.target, in_words(v.met)] for v in verdicts(part)]
+    return Table("Targets", "", rows)
 
 
 def reliability(part: Part, judge: str) -> str:

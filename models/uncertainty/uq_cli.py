@@ -117,6 +117,9 @@ def _add_probe_commands(commands: argparse._SubParsersAction) -> None:
     chosen.add_argument("--run", type=Path, metavar="DIR", help="work folder with the probe named by --stage")
     chosen.add_argument("--stage", metavar="NAME", help="e.g. probe-continuous-bce")
     chosen.add_argument("--eps", type=float, help="share of the error scale beyond which an error counts as doubt")
+    chosen.add_argument(
+        "--unsure", type=float, metavar="H", help="mean h of every candidate beyond which a plan is uncertain"
+    )
     chosen.add_argument("--remove", action="store_true", help="trust the 30-bin head again")
 
 

@@ -13,7 +13,7 @@ from models.bundle import load_bundle
 from models.errors import BundleError, TrainingError
 from models.evaluation.footage import Footage
 from models.evaluation.judged import Judged
-from models.evaluation.probes import HEAD, BinsAsJudge, contenders, measure_probes, probe_pictures
+from models.evaluation.probes import HEAD, BinsAsJudge, contenders, judge_pictures, measure_judges
 from models.evaluation.probes_table import probes, reliability, reliability_by_eps, verdicts
 from models.uncertainty import uq_cli
 from models.uncertainty.c3 import Featured, FeaturedVideoModel, Probe, ProbeConfig, make_probe
@@ -41,7 +41,9 @@ def judged(bundle, dataset) -> Judged:
     batch = footage.clips(footage.spread(3))
     noise = bundle.world_model.initial_noise(batch.history, torch.Generator().manual_seed(0))
     model = FeaturedVideoModel.of(bundle)
-    return Judged(footage, batch, noise, model.imagine(batch.history, batch.history_poses, batch.actions, noise=noise))
+    return Judged(
+        footage, batch, noise, model.imagine(batch.history, batch.history_poses, batch.actions, steps=0, noise=noise)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +59,7 @@ def trained(bundle) -> dict[str, Trained]:
 
 @pytest.fixture(scope="module")
 def part(bundle, judged, trained):
-    return measure_probes(bundle, trained, judged, {"light": judged}, lambda what, share: None)
+    return measure_judges(bundle, contenders(bundle, trained), judged, {"light": judged}, lambda what, share: None)
 
 
 def test_every_judge_is_measured_in_and_out_of_distribution(trained, part):
@@ -87,8 +89,8 @@ def test_calibration_is_that_of_the_events_counted_by_hand(bundle, judged, train
 
 def test_the_head_is_asked_through_its_bins(bundle, judged):
     judge, logs = BinsAsJudge(bundle.uncertainty), bundle.uncertainty.log_probabilities(judged.imagined)
-    assert torch.allclose(judge.confidence(judged.imagined, 0.1), logs.exp()[..., :3, :, :].sum(4), atol=1e-6)
-    assert torch.allclose(judge.confidence(judged.imagined, 1.0), torch.ones(()), atol=1e-5)
+    assert torch.allclose(judge.confidences(judged.imagined, (0.1,))[0], logs.exp()[..., :3, :, :].sum(4), atol=1e-6)
+    assert torch.allclose(judge.confidences(judged.imagined, (1.0,))[0], torch.ones(()), atol=1e-5)
     assert torch.equal(judge(judged.imagined).h, bundle.uncertainty(judged.imagined).h)
 
 
@@ -110,7 +112,7 @@ def test_verdicts_name_the_worst_and_compare_the_scores(part):
 
 
 def test_pictures_of_every_judge(bundle, judged, trained):
-    pictures = probe_pictures(bundle, trained, judged)
+    pictures = judge_pictures(bundle, contenders(bundle, trained), judged)
     assert set(pictures) == {"imagined", HEAD, *trained}
     assert {picture.shape for picture in pictures.values()} == {(2 * 48, 3 * 80, 3)}
     assert not np.array_equal(pictures["imagined"], pictures["probe-continuous-bce"])

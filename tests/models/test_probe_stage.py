@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import pytest
 import torch
@@ -9,8 +10,10 @@ from safetensors.torch import load_file
 from models.training.config import PRESETS, TINY, with_probes
 from models.training.loop import train
 from models.training.names import FOUNDATIONS, PROBES, STAGES, foundations
+from models.training.probes_together import train_together
 from models.training.stages import make_stage
 from models.training.workshop import Workshop
+from models.uncertainty.c3.files import trained_probes
 
 
 def probing(workshop: Workshop) -> Workshop:
@@ -57,3 +60,23 @@ def test_end_to_end_trains_the_flow_map_too(workshop: Workshop, tmp_path):
     assert report["held_out"]["video"]["relative error"] > 0
     weights = load_file(tmp_path / f"{name}.safetensors")
     assert torch.equal(weights["denoiser.input.weight"], stage.model.denoiser.input.weight)
+
+
+def test_probes_trained_together_leave_what_each_would(workshop: Workshop, tmp_path):
+    for file in workshop.folder.iterdir():
+        (tmp_path / file.name).symlink_to(file)
+    run = dataclasses.replace(probing(workshop), folder=tmp_path)
+    stages = ["probe-fixed-0.1-bce", "probe-continuous-brier"]
+    train_together(run, stages, run.preset.loops[stages[0]])
+    found = trained_probes(tmp_path)
+    assert list(found) == sorted(stages)
+    assert found["probe-continuous-brier"].probe.config.score == "brier"
+    assert found["probe-fixed-0.1-bce"].denoiser is None
+    report = json.loads((tmp_path / "probe-fixed-0.1-bce.json").read_text())
+    assert report["notes"]["together"] == stages
+    assert list(report["held_out"]) == ["eps 0.1"]
+    together = load_file(tmp_path / "probes.safetensors")
+    assert torch.equal(found["probe-continuous-brier"].probe.position, together["probes.1.position"])
+    written = (tmp_path / "probes.json").stat().st_mtime_ns
+    train_together(run, stages, run.preset.loops[stages[0]])
+    assert (tmp_path / "probes.json").stat().st_mtime_ns == written

@@ -16,10 +16,8 @@ from models.errors import ModelsError
 from models.evaluation.footage import Footage
 from models.evaluation.judged import Judged, imagine_clips
 from models.evaluation.options import Options
-from models.evaluation.probes import measure_probes, probe_pictures
-from models.evaluation.probes_table import probes, reliability, verdicts
-from models.evaluation.tables import Table
-from models.evaluation.targets import in_words
+from models.evaluation.probes import contenders, judge_pictures, measure_judges
+from models.evaluation.probes_table import markdown, probes, reliability, targets
 from models.uncertainty.c3.files import trained_probes
 
 
@@ -30,19 +28,18 @@ def run(options: argparse.Namespace) -> int:
         ModelsError: There is no probe, bundle or recording.
     """
     torch.set_num_threads(options.threads)
-    bundle, trained = load_bundle(options.bundle or options.run / "bundle"), trained_probes(options.run)
+    bundle = load_bundle(options.bundle or options.run / "bundle")
+    entrants = contenders(bundle, trained_probes(options.run))
     judged = _clips(bundle, options.data, options.clips)
     unfamiliar = {kind: _clips(bundle, root, options.clips) for kind, root in map(_pair, options.ood)}
-    part = measure_probes(bundle, trained, judged, unfamiliar, _say)
+    part = measure_judges(bundle, entrants, judged, unfamiliar, _say)
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "probes.json").write_text(json.dumps(part, indent=1) + "\n")
     for name in part["judges"]:
         (options.out / f"{_file(name)}-reliability.svg").write_text(reliability(part, name))
-    for name, picture in probe_pictures(bundle, trained, judged).items():
+    for name, picture in judge_pictures(bundle, entrants, judged).items():
         cv2.imwrite(str(options.out / f"{_file(name)}.png"), np.ascontiguousarray(picture[..., ::-1]))
-    rows = [["", "measured", "target", ""]]
-    rows += [[v.what, v.measured, v.target, in_words(v.met)] for v in verdicts(part)]
-    text = _markdown(probes(part)) + "\n" + _markdown(Table("Targets", "", rows))
+    text = markdown(probes(part)) + "\n" + markdown(targets(part))
     (options.out / "probes.md").write_text(text)
     print(f"{text}\n{options.out / 'probes.json'}")
     return 0
@@ -60,12 +57,6 @@ def _pair(text: str) -> tuple[str, Path]:
     if not equals or not kind:
         raise ModelsError(f"--ood {text}: need KIND=DIR, e.g. --ood light=data/evaluation/full/light")
     return kind, Path(folder)
-
-
-def _markdown(table: Table) -> str:
-    head, *rows = table.rows
-    lines = ["| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *rows)]
-    return "\n".join([f"### {table.title}", "", *([table.text, ""] if table.text else []), *lines, ""])
 
 
 def _file(name: str) -> str:

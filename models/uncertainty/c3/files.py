@@ -126,6 +126,12 @@ def with_probe(bundle: Bundle, probe: Probe) -> Bundle:
     return dataclasses.replace(bundle, **changes, hash=digest.hexdigest())
 
 
+def own_bound(bundle: Bundle) -> float | None:
+    """Mean h beyond which planners shall call a video uncertain, where they trust a probe that says so."""
+    judge: object = bundle.uncertainty
+    return judge.config.unsure if isinstance(judge, Probe) else None
+
+
 def _differences(bundle: BundleConfig, probe: ProbeConfig) -> str:
     denoiser = bundle.denoiser
     wanted = {

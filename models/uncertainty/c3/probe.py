@@ -9,6 +9,7 @@ those of the latents here, which planners and the 30-bin head speak of.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -46,6 +47,8 @@ class ProbeConfig:
         classes: Equal error classes over [0, scale] (``multi`` only).
         width: Channels of the probe, per frame.
         embedding: Width of the vector made from time and action.
+        unsure: Mean h of an imagined video beyond which planners call it uncertain, None for their own bound: that is
+            made for the h of the 30-bin head, which is another quantity.
     """
 
     variant: str
@@ -61,6 +64,7 @@ class ProbeConfig:
     classes: int = 10
     width: int = 48
     embedding: int = 64
+    unsure: float | None = None
 
 
 class Probe(nn.Module, ABC):
@@ -105,7 +109,12 @@ class Probe(nn.Module, ABC):
         Raises:
             ModelsError: This probe does not know that scale.
         """
-        return self.split(self.below(self.trunk(imagined), eps))
+        return self.confidences(imagined, (eps,))[0]
+
+    def confidences(self, imagined: Imagined, scales: Sequence[float]) -> list[Tensor]:
+        """`confidence` at several scales, each ``(B, H, V, C, h, w)``; the work that they share is done once."""
+        trunk = self.trunk(imagined)
+        return [self.split(self.below(trunk, eps)) for eps in scales]
 
     def forward(self, imagined: Imagined) -> Uncertainty:
         """Judge an imagined video: h is the probability that an error exceeds ``config.eps``, channels averaged."""
