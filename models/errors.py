@@ -19,5 +19,9 @@ class TrainingError(ModelsError):
     """A training stage cannot run: an earlier stage is missing, or its settings do not fit the data."""
 
 
+class CompileError(ModelsError):
+    """Networks cannot be compiled on this machine."""
+
+
 class ShapeError(ModelsError, ValueError):
     """A tensor has another shape than the model was built for."""

@@ -51,7 +51,7 @@ class WorldModel(Protocol):
     """Action-conditioned video model V_theta."""
 
     def encode(self, images: Tensor) -> Tensor:
-        """Encode uint8 RGB ``(B, T, V, H, W, 3)`` images to latents ``(B, T, C, V*h, w)``."""
+        """Encode uint8 RGB ``(B, T, V, H, W, 3)`` images of any device to latents ``(B, T, C, V*h, w)`` on this one."""
         ...
 
     def initial_noise(self, history: Tensor, generator: torch.Generator | None) -> Tensor:

@@ -53,15 +53,19 @@ class VideoModel(nn.Module):
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
-        """Encode uint8 RGB ``(B, T, V, H, W, 3)`` images to latents ``(B, T, C, V*h, w)``."""
+        """Encode uint8 RGB ``(B, T, V, H, W, 3)`` images to latents ``(B, T, C, V*h, w)`` on this model's device."""
         if images.ndim == 6 and images.shape[2] != self.views:
             raise ShapeError(f"this bundle has {self.views} views, got images of {images.shape[2]}")
-        return self.autoencoder.encode_frames(images)
+        return self.autoencoder.encode_frames(images.to(self.change_scale.device))
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """Decode latents ``(B, H, C, V*h, w)`` to uint8 RGB ``(B, H, V, H, W, 3)``."""
         return self.autoencoder.decode_frames(latents, self.views)
+
+    def networks(self) -> tuple[nn.Module, ...]:
+        """See `fast.Compilable`."""
+        return (self.denoiser,)
 
     def to_changes(self, latents: Tensor, history: Tensor) -> Tensor:
         """What the diffusion model sees as clean data: scaled change ``(B, H, C, V*h, w)`` from the newest frame."""

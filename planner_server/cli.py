@@ -8,11 +8,12 @@ import signal
 import sys
 from pathlib import Path
 
-from planner_server.config import LOCAL_PLANNERS, PROPOSERS, PlannerConfig
+from planner_server.config import COMPILED, LOCAL_PLANNERS, PROPOSERS, PlannerConfig
 
 DEFAULT_BUNDLE = Path(__file__).resolve().parent.parent / "models" / "bundles" / "tabletop"
 DEFAULT_ADDRESS = "tcp://127.0.0.1:5555"
 POLICY_WAIT = 0.3
+REPLICAS = 2
 
 
 def parser() -> argparse.ArgumentParser:
@@ -37,6 +38,21 @@ def parser() -> argparse.ArgumentParser:
         help="where to listen, tcp://HOST:PORT, PORT * for a free one (%(default)s)",
     )
     options.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (%(default)s)")
+    options.add_argument(
+        "--compile",
+        nargs="?",
+        const="kernels",
+        choices=COMPILED,
+        help="translate the networks with torch.compile, which takes minutes at start-up: fuse kernels (the default "
+        "with no word), replay them as CUDA graphs, or search for the fastest kernels, too",
+    )
+    options.add_argument(
+        "--gradients",
+        choices=("all", "last"),
+        default="all",
+        help="refine through all steps of the flow map, or through the last one alone: cheaper where there are several "
+        "(%(default)s)",
+    )
     options.add_argument(
         "--threads", type=_positive, metavar="N", help="CPU threads of the models (default: torch decides)"
     )
@@ -110,6 +126,18 @@ def parser() -> argparse.ArgumentParser:
         help="most seconds that a plan waits for the policy (%(default)s)",
     )
     options.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="share candidates and robots among replicas of the models on the GPUs and machines of a Ray cluster: its "
+        "HOST:PORT, auto for the one on this machine, local to start one; needs vidplan[ray]",
+    )
+    options.add_argument(
+        "--replicas",
+        type=_positive,
+        metavar="N",
+        help=f"replicas, with --ray; each has a GPU or its --threads ({REPLICAS})",
+    )
+    options.add_argument(
         "--curve-keys",
         type=Path,
         metavar="DIR",
@@ -147,7 +175,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     from planner_server.errors import StartError
     from planner_server.nominal import build_nominal
     from planner_server.planner import Planner
-    from planner_server.service import build_planner, measure_latency, open_bundle, openpi_policy, planner_spec
+    from planner_server.service import build_planner, hurry, measure_latency, open_bundle, openpi_policy, planner_spec
 
     torch.set_flush_denormal(True)  # numbers too small to matter slow a CPU down
     if arguments.threads:
@@ -161,9 +189,12 @@ def _serve(arguments: argparse.Namespace) -> int:
     )
     if arguments.no_uncertainty:
         config = config.without_uncertainty()
+    if arguments.ray or arguments.replicas:
+        return _serve_replicas(arguments, config)
     try:
         keys = server_keys(arguments.curve_keys) if arguments.curve_keys else None
         bundle = open_bundle(arguments.bundle, arguments.device, judged=True)
+        hurry(bundle, arguments.device, arguments.compile, arguments.gradients == "last")
         policy = openpi_policy(bundle, arguments.policy, arguments.policy_wait) if arguments.policy else None
         if arguments.mode == "nominal":
             planner: Planner = build_nominal(bundle, config, policy)
@@ -190,6 +221,49 @@ def _serve(arguments: argparse.Namespace) -> int:
     print(f"cameras  {', '.join(bundle.config.views)} at {width}x{height}", flush=True)
     print(f"ready    {server.address} (Ctrl-C stops)", flush=True)
     server.serve_forever()
+    return 0
+
+
+def _serve_replicas(arguments: argparse.Namespace, config: PlannerConfig) -> int:
+    """The same with the models in other processes; this one only answers robots."""
+    from plan_protocol.errors import AddressError
+    from plan_protocol.keys_cli import server_keys
+    from plan_protocol.server import PlanServer
+    from planner_server.errors import StartError
+    from planner_server.service import Recipe
+
+    try:
+        if not arguments.ray or arguments.mode == "nominal":
+            raise StartError("--replicas needs --ray ADDRESS, and something to imagine: not --mode nominal")
+        from planner_server.scale_out.on_ray import RayFleet
+
+        keys = server_keys(arguments.curve_keys) if arguments.curve_keys else None
+        recipe = Recipe(
+            arguments.bundle.resolve(),
+            arguments.device,
+            config,
+            arguments.proposers,
+            arguments.policy,
+            arguments.policy_wait,
+            arguments.threads,
+        )
+        fleet = RayFleet(recipe, arguments.ray, arguments.replicas or REPLICAS)
+        for number in (signal.SIGINT, signal.SIGTERM):  # Ray has put its own in place
+            signal.signal(number, _stop)
+        try:
+            spec, count = fleet.spec, len(fleet.links)
+            server = PlanServer(
+                arguments.address, spec, fleet, keys=keys, allow_remote=arguments.allow_remote, workers=count
+            )
+            print(f"bundle   {spec.model_name} ({recipe.bundle}), sha256 {spec.model_hash[:12]}", flush=True)
+            print(f"planner  {spec.plan_latency:.2f} s per plan, {count} replicas on {arguments.device}", flush=True)
+            print(f"ready    {server.address} (Ctrl-C stops)", flush=True)
+            server.serve_forever()
+        finally:
+            fleet.close()
+    except (StartError, AddressError) as error:
+        print(f"vidplan serve: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

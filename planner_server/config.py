@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 
 LOCAL_PLANNERS = ("gradient", "cem", "mppi", "none")
 PROPOSERS = ("basis", "biased", "previous")
+COMPILED = ("kernels", "graphs", "search")
+"""Ways to compile networks, see `models.fast`; named here, so that the command line need not load torch."""
 
 
 @dataclass(frozen=True)

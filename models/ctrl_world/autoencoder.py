@@ -27,10 +27,13 @@ class VideoAutoencoder(nn.Module):
     def encode_frames(self, images: Tensor) -> Tensor:
         """Latent frames ``(B, T, 4, V*h, w)`` of uint8 RGB images ``(B, T, V, H, W, 3)``: the mean of the posterior.
 
+        The images may be on the host.
+
         Published latents are one draw from it.
         """
         if images.ndim != 6 or images.shape[-1] != 3 or images.dtype != torch.uint8:
             raise ShapeError(f"need uint8 images (B, T, V, H, W, 3), got {images.dtype} {tuple(images.shape)}")
+        images = images.to(self.vae.device)
         pixels = images.flatten(0, 2).permute(0, 3, 1, 2).float() / 127.5 - 1
         parts = [self._encode(part) for part in pixels.to(self.vae.dtype).split(ENCODE_CHUNK)]
         return stack_views(torch.cat(parts).unflatten(0, images.shape[:3]))

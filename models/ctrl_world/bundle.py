@@ -28,6 +28,7 @@ from models.ctrl_world.config import CtrlWorldConfig
 from models.ctrl_world.text import InstructionEncoder
 from models.ctrl_world.video_model import CtrlWorldModel
 from models.errors import BundleError
+from models.fast import channels_last
 from models.head_unet import HeadConfig
 from models.relevance.dense import DenseRelevance
 from models.relevance.latent import LatentRelevance
@@ -98,7 +99,7 @@ def load_world_model(path: Path, device: str = "cpu") -> CtrlWorldModel:
         BundleError: A file is missing or damaged, or weights do not fit the configuration.
     """
     config = read_config(path)
-    text = InstructionEncoder(path / "text")
+    text = InstructionEncoder.from_folder(path / "text")
     with init_empty_weights(include_buffers=False):
         model = CtrlWorldModel(config.world_model)
     model.text = text
@@ -108,6 +109,9 @@ def load_world_model(path: Path, device: str = "cpu") -> CtrlWorldModel:
     model.to(device).eval().requires_grad_(False)
     model.denoiser.float().set_precision(precision)
     model.autoencoder.to(precision)
+    if not device.startswith("cpu"):
+        channels_last(model.denoiser)
+        channels_last(model.autoencoder)
     return model
 
 

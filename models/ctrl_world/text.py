@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,20 +19,25 @@ REMEMBERED = 256
 class InstructionEncoder(nn.Module):
     """CLIP's text tower and tokenizer. It is frozen in Ctrl-World."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, tokenizer: Any, encoder: CLIPTextModelWithProjection) -> None:
+        super().__init__()
+        self.tokenizer = tokenizer
+        self.encoder: Any = encoder.float().eval().requires_grad_(False)
+        self._known: OrderedDict[str, Tensor] = OrderedDict()
+
+    @staticmethod
+    def from_folder(folder: Path) -> InstructionEncoder:
         """Load from a folder in transformers' layout.
 
         Raises:
             BundleError: It is missing or cannot be read.
         """
-        super().__init__()
         try:
-            self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
             encoder = CLIPTextModelWithProjection.from_pretrained(folder, local_files_only=True)
         except (OSError, ValueError) as error:
             raise BundleError(f"{folder} holds no CLIP text encoder in transformers' layout: {error}") from error
-        self.encoder = encoder.float().eval().requires_grad_(False)
-        self._known: OrderedDict[str, Tensor] = OrderedDict()
+        return InstructionEncoder(tokenizer, encoder)
 
     @torch.no_grad()
     def forward(self, instruction: str) -> Tensor:

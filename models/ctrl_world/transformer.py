@@ -75,7 +75,7 @@ class OneTokenTransformer(_Both):
         return (self.proj_out(x).unflatten(1, (height, width)).permute(0, 3, 1, 2) + hidden_states,)
 
 
-ONE_TOKEN = {
+ONE_TOKEN: dict[type, Any] = {
     BasicTransformerBlock: OneTokenSpatialBlock,
     TemporalBasicTransformerBlock: OneTokenTemporalBlock,
     TransformerSpatioTemporalModel: OneTokenTransformer,

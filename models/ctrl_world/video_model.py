@@ -11,6 +11,7 @@ from models.ctrl_world.autoencoder import VideoAutoencoder
 from models.ctrl_world.conditioning import FramewiseCondition, FramewiseConditioner
 from models.ctrl_world.config import CtrlWorldConfig
 from models.ctrl_world.denoiser import CtrlWorldDenoiser
+from models.ctrl_world.frame_memory import FrameMemory
 from models.ctrl_world.sampler import sample_euler
 from models.ctrl_world.text import InstructionEncoder
 from models.errors import ShapeError
@@ -36,6 +37,7 @@ class CtrlWorldModel(nn.Module):
         self.denoiser = CtrlWorldDenoiser(config)
         self.conditioner = FramewiseConditioner(config)
         self.text = text
+        self._frames = FrameMemory(self.autoencoder.encode_frames)
         self.flow_map = FlowMap(self.denoiser, config.edm)
         rows, columns = config.latent_size
         generator = torch.Generator().manual_seed(0)
@@ -50,16 +52,26 @@ class CtrlWorldModel(nn.Module):
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
-        """Encode uint8 RGB ``(B, T, V, H, W, 3)`` images to latents ``(B, T, 4, V*h, w)``."""
+        """Encode uint8 RGB ``(B, T, V, H, W, 3)`` images to latents ``(B, T, 4, V*h, w)`` on this model's device.
+
+        Frames that come from the host, where they can be told apart without waiting for the GPU, are encoded once: most
+        of a plan's history was the previous plan's too.
+        """
         wanted = (self.views, *self.config.image_size, 3)
         if images.shape[2:] != wanted:
             raise ShapeError(f"this model sees (V, H, W, 3) = {wanted}, got {tuple(images.shape[2:])}")
+        if images.device.type == "cpu":
+            return self._frames(images, self.current_noise.device)
         return self.autoencoder.encode_frames(images)
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """Decode latents ``(B, H, 4, V*h, w)`` to uint8 RGB ``(B, H, V, H, W, 3)``."""
         return self.autoencoder.decode_frames(latents, self.views)
+
+    def networks(self) -> tuple[nn.Module, ...]:
+        """See `models.fast.Compilable`."""
+        return (self.denoiser.unet, self.autoencoder.vae.decoder)
 
     def condition(
         self, history: Tensor, history_poses: Tensor, actions: Tensor, instruction: str = ""
