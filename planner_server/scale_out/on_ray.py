@@ -208,10 +208,7 @@ def _start(recipe: Recipe, count: int) -> list[Link]:
     if count * each > there:
         raise StartError(f"{count} replicas need {count * each} {kind}s, and this Ray cluster has {there}")
     needs = {"num_gpus": 1} if kind == "GPU" else {"num_cpus": each}
-    actor = ray.remote(RayReplica)
+    actor = ray.remote(max_restarts=-1, concurrency_groups=GROUPS, **needs)(RayReplica)
     fleet = uuid.uuid4().hex[:8]
     names = [f"vidplan-{fleet}-replica-{number}" for number in range(count)]
-    options = {"max_restarts": -1, "concurrency_groups": GROUPS, **needs}
-    return [
-        Link(actor.options(name=name, **options).remote(recipe, names, own), name) for own, name in enumerate(names)
-    ]
+    return [Link(actor.options(name=name).remote(recipe, names, own), name) for own, name in enumerate(names)]
