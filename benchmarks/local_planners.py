@@ -117,12 +117,7 @@ def contenders(config: PlannerConfig) -> dict[str, LocalPlanner]:
 def questions(config: PlannerConfig, refined: Refinement) -> dict[str, LocalPlanner]:
     """What is asked about fingers and yaw once gradient ascent is done."""
     margin, draws = config.regrip_margin, config.regrip_draws or 3
-    turn = config.regrip_turn or 0.2
-    done = Done(refined)
-    return {
-        "+fingers": FingersAndTurns(done, 0.0, margin, draws, config.regrip_reach),
-        "+fingers+turn": FingersAndTurns(done, turn, margin, draws, config.regrip_reach),
-    }
+    return {"+fingers+turn": FingersAndTurns(Done(refined), margin, draws, config.regrip_reach)}
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ class PlannerConfig:
         flow_steps: Flow map steps per imagination: 1 is the real-time setting of the paper, 0 the expected future.
         local_planner: Name of the local planner, one of `LOCAL_PLANNERS`.
         approach: nu, weight of the semantic reward in the local planner's objective, beside E[V]; 0 is the paper's.
+        across: Cost in the same objective of a hand that lies along what is looked for instead of across; 0: none.
         iterations: K, gradient iterations of the local planner, or rounds of samples.
         speeds: Speeds of the basis spatial velocities, m/s; one set of six candidates per speed.
         yaw_speed: Speed of the two yaw candidates, rad/s; 0 offers none.
@@ -51,12 +52,12 @@ class PlannerConfig:
         regrip_draws: Noises that must agree before other fingers or a turn replace the refined chunk; 0 never asks.
         regrip_margin: What they must gain of J in each.
         regrip_reach: Image widths between tool and object within which the fingers may toggle then.
-        regrip_turn: Yaw offered at the end of the chunk, rad, both ways; 0 offers none.
     """
 
     flow_steps: int = 0
     local_planner: str = "gradient"
     approach: float = 0.5
+    across: float = 1.0
     iterations: int = 5
     speeds: tuple[float, ...] = (0.12,)
     yaw_speed: float = 0.0
@@ -86,7 +87,6 @@ class PlannerConfig:
     regrip_draws: int = 3
     regrip_margin: float = 0.1
     regrip_reach: float = 0.04
-    regrip_turn: float = 0.2
 
     def without_uncertainty(self) -> PlannerConfig:
         """The same planner, but blind to what its model is unsure of: w = 1, nothing explored, never uncertain."""

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from plan_protocol.messages import Candidate
+from planner_server.alignment import LongAxis
 from planner_server.config import PlannerConfig
 from planner_server.imagination import Scene
 from planner_server.instruction import Task
+from planner_server.limits import Limits
 from planner_server.proposers.interfaces import Proposal, Situation
 from planner_server.scoring import Scores, score
 
@@ -68,6 +70,8 @@ class Judgement:
         carrying: Whether the fingers hold something, so that the goal is looked for instead of the target.
         scene: The present, encoded.
         situation: Where the chunk begins.
+        limits: What chunks satisfy in this situation.
+        long_axis: Of what is looked for, to be grasped across; None when it is not long, not seen, or held.
         proposals: The candidates, feasible.
         notes: Note per proposer.
         evidence: What the verdict rests on.
@@ -80,6 +84,8 @@ class Judgement:
     carrying: bool
     scene: Scene
     situation: Situation
+    limits: Limits
+    long_axis: LongAxis | None
     proposals: tuple[Proposal, ...]
     notes: dict[str, str]
     evidence: Evidence

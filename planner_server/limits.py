@@ -22,6 +22,7 @@ class Limits:
         max_angular_speed: rad/s between two successive poses.
         max_gripper_speed: Change of the gripper per second.
         frame_period: Seconds between two poses.
+        max_gripper: How far the fingers may be closed, 0 open .. 1 closed.
     """
 
     workspace_lower: tuple[float, float, float]
@@ -30,6 +31,7 @@ class Limits:
     max_angular_speed: float
     max_gripper_speed: float
     frame_period: float
+    max_gripper: float = 1.0
 
     def above(self, height: float) -> Limits:
         """The same limits with a box that begins no lower than ``height``, metres of the flange above the base."""
@@ -76,7 +78,7 @@ class Limits:
         euler = torch.where(angle > turn, rotations.quaternion_to_euler(slowed), pose[..., 3:6])
 
         held = previous[..., 6:]
-        gripper = held + (pose[..., 6:].clamp(0.0, 1.0) - held).clamp(-squeeze, squeeze)
+        gripper = held + (pose[..., 6:].clamp(0.0, self.max_gripper) - held).clamp(-squeeze, squeeze)
         return torch.cat([position, euler, gripper], -1)
 
 

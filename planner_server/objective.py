@@ -9,6 +9,7 @@ from torch import Tensor
 
 from models.bundle import Bundle
 from models.interfaces import Imagined
+from planner_server.alignment import turn_across
 from planner_server.centring import centres_of
 from planner_server.config import PlannerConfig
 from planner_server.imagination import shared_noise
@@ -21,13 +22,14 @@ NEXT_SEED = 7919
 
 
 class LocalObjective:
-    """J(a) = sum over the frames of w(h) E[V] + nu r, around one judgement.
+    """J(a) = sum over the frames of w(h) E[V] + nu r - across sin^2, around one judgement.
 
     * w(h) E[V] is the paper's. Its gradient goes through R_l and the flow map into the actions; w(h) is held constant,
       or the chunk would be drawn to standing still, of which every model is sure.
     * r is the global planner's semantic reward of the frame, in the views that it looked at. Its gradient goes through
       the *commanded* tool's place in the pictures, which kinematics knows, and not through the imagined object: what is
       imagined says where to go, and cannot be talked into coming nearer.
+    * What is long costs ``across`` sin^2 of the angle by which the hand, as commanded, does not lie across it.
     """
 
     def __init__(self, bundle: Bundle, judged: Judgement, config: PlannerConfig, seed: int) -> None:
@@ -47,7 +49,14 @@ class LocalObjective:
         )
         if config.approach:
             J = J + config.approach * self._scores(chunks, o, h, target).frame_reward
+        if self._judged.long_axis is not None:
+            J = J - config.across * turn_across(chunks, self._judged.long_axis).sin().square()
         return J.sum(1)
+
+    def turn(self, chunk: Tensor) -> Tensor | None:
+        """Turn ``(H,)`` [rad] after which the hand grasps across what is looked for, see `Objective.turn`."""
+        axis = self._judged.long_axis
+        return None if axis is None or not self._config.across else turn_across(chunk, axis)
 
     @torch.no_grad()
     def off_centre(self, chunk: Tensor) -> Tensor:

@@ -14,8 +14,10 @@ from models.bundle import Bundle
 from models.interfaces import Imagined, Uncertainty
 from plan_protocol.messages import Plan, PlanRequest
 from plan_protocol.server import Context
+from planner_server.alignment import LongAxis, long_axis, riding
 from planner_server.config import PlannerConfig
 from planner_server.errors import BadRequestError
+from planner_server.fingers import closed_on_nothing, held_gripper, holding
 from planner_server.imagination import Scene, shared_noise
 from planner_server.instruction import understand
 from planner_server.judgement import Evidence, Judgement
@@ -30,9 +32,6 @@ from planner_server.stages import Stages
 from planner_server.view_geometry import desired_centres
 from robot_model.conventions import PINCH_OFFSET
 from robot_model.kinematics import ArmKinematics
-
-FINGERS_AT_REST = 0.05
-HELD_BETWEEN = (0.1, 0.95)
 
 
 class Planner:
@@ -80,7 +79,7 @@ class Planner:
             budget = Budget(self.config.iterations, check=stage.check)
             local = local_planner.refine(self.problem(judged, request.seed), budget)
             a = local.chunk.double().cpu().numpy()
-            a = project(a, situation.start, self._allowed(judged.carrying)) if local.refined else winner
+            a = project(a, situation.start, judged.limits) if local.refined else winner
             with torch.no_grad():
                 o, h = self._imagine(judged.scene, self._tensor(a[None]))
 
@@ -120,16 +119,19 @@ class Planner:
         stage = stage or Stages(context, self._device)
         self._check(request)
         task = understand(request.instruction)
-        carrying = holding(request.observation.poses[:, 6]) and bool(task.goal)
+        fingers = request.observation.poses[:, 6]
+        carrying = holding(fingers) and bool(task.goal)
         phrase = task.goal if carrying else task.target
 
         with stage("encode_frames"), torch.no_grad():
             scene = self._observe(request)
-            seen_now = self._bundle.semantic.relevance(scene.history[:, -1:], phrase).amax((-2, -1))[0, 0]
+            seen = self._bundle.semantic.relevance(scene.history[:, -1:], phrase)[0, 0]
+            axis = None if carrying else self._long_axis(seen, scene)
 
         with stage("propose"):  # A = {a^i} <- u(o, l)
             situation = self._situation(request, context.robot_id)
-            proposals, notes = self._propose(situation, request.seed, self._allowed(carrying))
+            limits = self._allowed(fingers, carrying)
+            proposals, notes = self._propose(situation, request.seed, limits)
             A = np.stack([proposal.poses for proposal in proposals])
 
         with stage("imagine"), torch.no_grad():  # o^i, h^i <- V_theta(o, a^i), U_beta(.)
@@ -139,17 +141,19 @@ class Planner:
             relevance = {p: self._bundle.semantic.relevance(o.latents, p) for p in {phrase, task.target}}
             V = self._bundle.value.expected(self._bundle.value(o, relevance[task.target])).mean(1)
             c, travel = self._centres(A, carrying), self._travel(A, situation.start)
-            evidence = Evidence(A, relevance[phrase], h.h, c, seen_now, self._view_weights(), travel, V)
+            evidence = Evidence(A, relevance[phrase], h.h, c, seen.amax((-2, -1)), self._view_weights(), travel, V)
             r = evidence.scores(self.config)
             reward = evidence.reward(r, self.config)
             uncertain = evidence.uncertain(self.config)
-        return Judgement(task, carrying, scene, situation, tuple(proposals), notes, evidence, r, reward, uncertain)
+        return Judgement(
+            task, carrying, scene, situation, limits, axis, tuple(proposals), notes, evidence, r, reward, uncertain
+        )
 
     def problem(self, judged: Judgement, seed: int) -> Problem:
         """What the local planner may improve: the winner, under J."""
         objective = LocalObjective(self._bundle, judged, self.config, seed)
-        limits = self._allowed(judged.carrying)
-        return Problem(self._tensor(judged.winner), self._tensor(judged.situation.start), objective, limits, seed)
+        winner, start = self._tensor(judged.winner), self._tensor(judged.situation.start)
+        return Problem(winner, start, objective, judged.limits, seed)
 
     def __call__(self, request: PlanRequest, context: Context) -> Plan:
         """The same as `plan`: what `PlanServer` calls."""
@@ -209,9 +213,20 @@ class Planner:
         feasible = project(np.stack([proposal.poses for proposal in found]), situation.start, limits)
         return [replace(proposal, poses=poses) for proposal, poses in zip(found, feasible, strict=True)], notes
 
-    def _allowed(self, carrying: bool) -> Limits:
-        """What holds for chunks now: something held is carried clear of the table."""
-        return self.limits.above(self.config.carry_clearance + PINCH_OFFSET[2, 3]) if carrying else self.limits
+    def _allowed(self, fingers: np.ndarray, carrying: bool) -> Limits:
+        """What holds for chunks now: something held is carried clear of the table; fingers that met open again."""
+        if carrying:
+            return self.limits.above(self.config.carry_clearance + PINCH_OFFSET[2, 3])
+        return replace(self.limits, max_gripper=0.0) if closed_on_nothing(fingers) else self.limits
+
+    def _long_axis(self, seen: Tensor, scene: Scene) -> LongAxis | None:
+        """Of what is looked for, as the riding camera sees it: ``seen`` (V, a, b) in the newest frame."""
+        spec = self._bundle.config
+        view = riding(spec.cameras)
+        if view is None or float(seen[view].max()) < self.config.visible:
+            return None
+        relevance, pose = seen[view].cpu().numpy(), scene.poses[0, -1].double().cpu().numpy()
+        return long_axis(relevance, spec.cameras[view], spec.image_size, pose, self.config.region)
 
     def _imagine(self, scene: Scene, actions: Tensor) -> tuple[Imagined, Uncertainty]:
         imagined = scene.imagine(self._bundle.world_model, actions, self.config.flow_steps)
@@ -246,23 +261,3 @@ class Planner:
             )
         if not request.instruction.strip():
             raise BadRequestError("the instruction is empty: say what to do, e.g. 'put the carrot in the bowl'")
-
-
-def held_gripper(measured: float) -> float:
-    """Gripper command that keeps things as they are when no command is known (no committed prefix).
-
-    Fingers that stand clear of fully open are stopped by what they hold; commanding the measured width would let go.
-    """
-    return 1.0 if measured > 0.1 else 0.0
-
-
-def holding(fingers: np.ndarray) -> bool:
-    """Whether the fingers stand on something: at rest, neither open nor fully closed.
-
-    The robot's own state, not its cameras, says so: fingers that close on nothing reach 1.
-
-    Args:
-        fingers: ``(T,)`` measured gripper at the history frames, 0 open .. 1 closed.
-    """
-    at_rest = float(np.ptp(fingers[-2:])) < FINGERS_AT_REST
-    return at_rest and HELD_BETWEEN[0] < float(fingers[-1]) < HELD_BETWEEN[1]

@@ -25,4 +25,4 @@ def local_planner(config: PlannerConfig) -> LocalPlanner:
     paths = PATHS[config.local_planner](config)
     if config.local_planner == "none" or not config.regrip_draws:
         return paths
-    return FingersAndTurns(paths, config.regrip_turn, config.regrip_margin, config.regrip_draws, config.regrip_reach)
+    return FingersAndTurns(paths, config.regrip_margin, config.regrip_draws, config.regrip_reach)

@@ -2,7 +2,7 @@
 
 To a model that saw fingers open or closed only, a gripper at 0.4 means nothing, and a gradient along yaw leads where
 no recording went. So whole alternatives are proposed, close to the chunk at hand: the fingers toggle at another frame
-or not at all, the hand turns a little about the vertical. One replaces the chunk only if it gains a margin of J in
+or not at all, the hand turns across what it looks for. One replaces the chunk only if it gains a margin of J in
 every one of several imaginations from different noise. And fingers toggle only where the tool is at what is looked for:
 E[V] alone likes to close and to let go too early.
 """
@@ -23,14 +23,12 @@ class FingersAndTurns:
 
     Attributes:
         positions: Improves the path first.
-        turn: Yaw at the end of a turned alternative, rad; 0 offers none.
         margin: What an alternative must gain of J.
         draws: Number of noises that must agree.
         reach: Image widths between tool and object within which the fingers may toggle.
     """
 
     positions: LocalPlanner
-    turn: float
     margin: float
     draws: int
     reach: float
@@ -57,12 +55,12 @@ class FingersAndTurns:
         fingers = fingers[(fingers != chunk[:, 6].round()).any(1)]
         regripped = chunk.expand(len(fingers), -1, -1).clone()
         regripped[..., 6] = fingers
-        if not self.turn:
+        turn = problem.objective.turn(chunk)
+        if turn is None:
             return problem.feasible(regripped)
-        yaw = torch.zeros_like(chunk).expand(2, -1, -1).clone()
-        growth = self.turn * (frames + 1).to(chunk) / len(chunk)
-        yaw[0, :, 5], yaw[1, :, 5] = growth, -growth
-        return problem.feasible(torch.cat([regripped, displace(chunk.expand(2, -1, -1), yaw)]))
+        yaw = torch.zeros_like(chunk)
+        yaw[:, 5] = turn
+        return problem.feasible(torch.cat([regripped, displace(chunk, yaw)[None]]))
 
     def _always_better(self, problem: Problem, chunk: Tensor, rival: Tensor) -> bool:
         pair = torch.stack([chunk, rival])

@@ -38,6 +38,14 @@ class Objective(Protocol):
         """
         ...
 
+    def turn(self, chunk: Tensor) -> Tensor | None:
+        """How far the hand of a chunk ``(H, 7)`` should turn about the base's z at each frame.
+
+        Returns:
+            ``(H,)`` rad; None when any way of holding it is as good.
+        """
+        ...
+
 
 @dataclass(frozen=True)
 class Problem:

@@ -28,8 +28,8 @@ GOAL = torch.tensor(START[:3]) + torch.tensor([0.02, 0.03, -0.02])
 class Known:
     """An objective whose optimum is known."""
 
-    def __init__(self, of_all: object, off_centre: Tensor | None = None) -> None:
-        self._of_all = of_all
+    def __init__(self, of_all: object, off_centre: Tensor | None = None, turn: float | None = None) -> None:
+        self._of_all, self._turn = of_all, turn
         self._off_centre = torch.zeros(H) if off_centre is None else off_centre
 
     def __call__(self, chunks: Tensor, draw: int = 0) -> Tensor:
@@ -37,6 +37,9 @@ class Known:
 
     def off_centre(self, chunk: Tensor) -> Tensor:
         return self._off_centre
+
+    def turn(self, chunk: Tensor) -> Tensor | None:
+        return None if self._turn is None else torch.full((H,), self._turn)
 
 
 def problem(of_one: object, chunk: Tensor = CHUNK, seed: int = 0) -> Problem:
@@ -175,12 +178,18 @@ def grip(at: int) -> Tensor:
     return chunk
 
 
-def ask(of_all: object, chunk: Tensor = CHUNK, off_centre: Tensor | None = None, **changes: float) -> Refinement:
-    settings = {"turn": 0.2, "margin": 0.05, "draws": 3, "reach": 0.04} | changes
+def ask(
+    of_all: object,
+    chunk: Tensor = CHUNK,
+    off_centre: Tensor | None = None,
+    turn: float | None = None,
+    **changes: float,
+) -> Refinement:
+    settings = {"margin": 0.05, "draws": 3, "reach": 0.04} | changes
     start = torch.tensor(START)
     asked = FingersAndTurns(Unrefined(), **settings)  # type: ignore[arg-type]
     quick = replace(LIMITS, max_gripper_speed=5.0)
-    return asked.refine(Problem(chunk, start, Known(of_all, off_centre), quick), Budget(0))
+    return asked.refine(Problem(chunk, start, Known(of_all, off_centre, turn), quick), Budget(0))
 
 
 def test_the_fingers_close_at_the_best_frame() -> None:
@@ -199,10 +208,14 @@ def test_the_fingers_close_no_earlier_than_the_tool_is_there() -> None:
 
 
 def test_the_hand_turns_where_that_pays() -> None:
-    result = ask(lambda chunks, draw=0: 1 + chunks[:, -1, 5] - CHUNK[-1, 5])
-    assert float(result.chunk[-1, 5] - CHUNK[-1, 5]) == pytest.approx(0.2, abs=1e-6)
+    def turned(chunks: Tensor, draw: int = 0) -> Tensor:
+        return 1 + chunks[:, -1, 5] - CHUNK[-1, 5]
+
+    result = ask(turned, turn=0.15)
+    assert (result.chunk[:, 5] - CHUNK[:, 5]).numpy() == pytest.approx(np.full(H, 0.15), abs=1e-6)
     assert torch.equal(result.chunk[:, 6], CHUNK[:, 6])
-    assert not ask(lambda chunks, draw=0: 1 + chunks[:, -1, 5] - CHUNK[-1, 5], turn=0.0).refined
+    assert not ask(turned, turn=-0.15).refined
+    assert not ask(turned).refined, "any way of holding it is as good"
 
 
 def test_what_only_one_noise_likes_is_left_alone() -> None:
