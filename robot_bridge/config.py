@@ -62,6 +62,9 @@ class BridgeConfig:
     connect_timeout: float = number(
         10.0, 0.5, 600.0, "s", "how long configuring waits for the planner's greeting (autostart tries again)"
     )
+    server_silence: float = number(
+        0.2, 0.05, 5.0, "s", "unanswered heartbeat's age at which the planner counts as lost; in a dry run at least 2 s"
+    )
     task_patience: float = number(
         30.0, 1.0, 600.0, "s", "time without an accepted plan after which the action ExecuteTask gives up"
     )

@@ -25,6 +25,10 @@ from robot_bridge.config import BridgeConfig
 GREETING_TIMEOUT = 3.0
 PAUSE = 0.02
 MISMATCH_PAUSE = 2.0
+HEARTBEATS = 4
+"""Heartbeats within the silence after which a planner counts as lost."""
+DRY_RUN_SILENCE = 2.0
+"""Seconds of that silence at least in a dry run: no arm has to hold, and a replay on a busy machine should go on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +79,7 @@ class PlannerLink:
 
         Args:
             config: Server address, robot id, what the robot needs.
-            client: Makes the client from address, robot id and, where there are any, keys; tests pass another one.
+            client: Makes the client from address, robot id, heartbeats and, where there are any, keys.
         """
         self.config = config
         self._make_client = client
@@ -95,7 +99,9 @@ class PlannerLink:
             ProtocolError: The address cannot be used.
         """
         keys = {"keys": client_keys(Path(self.config.curve_keys))} if self.config.curve_keys else {}
-        self._client = self._make_client(self.config.server, self.config.robot_id, **keys)
+        silence = max(self.config.server_silence, DRY_RUN_SILENCE if self.config.dry_run else 0.0)
+        beats = {"heartbeat": silence / HEARTBEATS, "heartbeat_timeout": silence}
+        self._client = self._make_client(self.config.server, self.config.robot_id, **beats, **keys)
         self._thread.start()
 
     def close(self) -> None:

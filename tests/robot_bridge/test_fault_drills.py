@@ -1,7 +1,8 @@
 """Drills with a real server process: killed, frozen, slow, late, wrong, answering twice, shared by two robots.
 
 The robots' clock is simulated and runs faster than the wall's; what is promised is promised in the robot's time. Every
-message is judged by `adversary.Judge`.
+message is judged by `adversary.Judge`. How soon the arm holds after each fault is measured with a made-up server that
+shares the robot's clock, in the last tests.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from adversary import Judge
-from cell_fakes import FakeCell
-from faulty_server import ServerProcess
+from cell_fakes import FakeCell, make_plan, straight
+from faulty_server import WRONG, ServerProcess
 from ros_planner import free_address
 
+from plan_protocol.messages import ErrorReply
+from robot_bridge.config import BridgeConfig
 from robot_bridge.execution.commanded import Command
 from robot_bridge.execution.executor import Executor
 from robot_bridge.execution.states import State
@@ -28,14 +31,22 @@ GIVE_UP = 60.0
 FAST = 12.0
 """Robot seconds per second of wall clock, about."""
 
+KNOWN = 0.3
+"""Seconds within which a silent server is known to be lost, as the documentation says."""
+
+AT_REST = 0.3
+"""Seconds within which the arm then stands still."""
+
+STEP = np.array([0.04, 0.0, -0.02, 0.0, 0.0, 0.1, 0.0])
+
 
 class Robot(FakeCell):
     """A cell whose planner is a real server, somewhere else."""
 
     def __init__(self, address: str, name: str = "robot", joints: np.ndarray = DROID_RESET_JOINTS, **settings: object):
-        super().__init__(
-            lambda request: None, 0.0, joints, instruction="sway", server=address, robot_id=name, **settings
-        )
+        # A heartbeat of the default silence may stay unanswered where many tests share few cores.
+        settings = {"server_silence": 1.0, "instruction": "sway", "server": address, "robot_id": name, **settings}
+        super().__init__(lambda request: None, 0.0, joints, **settings)
         self.link = PlannerLink(self.config)
         self.executor = Executor(self.config, self.link, self.senser, self.events.append)
         self.judge = Judge(self)
@@ -187,3 +198,88 @@ def test_wrong_answers_end_in_a_hold_and_a_right_one_goes_on(robot, fault: str):
     assert robot.speed() == 0.0
     robot.executor.instruct("sway")
     goes_on([robot])
+
+
+class FaultyCell(FakeCell):
+    """A cell whose made-up server goes wrong when told to; every message is judged."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__(self._answer, 0.3, control_rate=rate, request_timeout=2.0)
+        self.judge = Judge(self)
+        self.fault = ""
+        self._count = 0
+
+    def _answer(self, request):
+        if self.fault == "error":
+            return ErrorReply("internal", "out of memory", True)
+        self._count += 1
+        plan = make_plan(request, straight(request, STEP if (self._count - 1) // 2 % 2 == 0 else -STEP))
+        return WRONG[self.fault](plan) if self.fault else plan
+
+    def step(self, seconds: float | None = None) -> list[Command]:
+        commands = super().step(seconds)
+        for command in commands:
+            if command.trajectory is not None:
+                self.judge.look(self, command.trajectory)
+        return commands
+
+    def silence(self) -> None:
+        """No request is answered any more."""
+        self.link.latency = np.inf
+        self.link.waiting = {number: (np.inf, request) for number, (_, request) in self.link.waiting.items()}
+
+
+@pytest.fixture
+def moving(request: pytest.FixtureRequest) -> FaultyCell:
+    cell = FaultyCell(getattr(request, "param", 15.0))
+    cell.run_until(lambda: cell.speed() > 0.4)
+    return cell
+
+
+def test_a_silent_server_is_known_in_time():
+    asked: list[dict] = []
+
+    def client(*_: object, **heartbeats: float) -> None:
+        asked.append(heartbeats)
+        raise ConnectionError
+
+    for config in (BridgeConfig(), BridgeConfig(dry_run=True)):
+        with pytest.raises(ConnectionError):
+            PlannerLink(config, client).start()
+    live, dry = asked
+    # The server may fall silent just after an answer; silence is looked at when the next heartbeat is due.
+    assert live["heartbeat_timeout"] + 2 * live["heartbeat"] <= KNOWN + 1e-9
+    assert dry["heartbeat_timeout"] >= 1.0, "nothing moves: a replay is not given up for a hiccup"
+
+
+@pytest.mark.parametrize("moving", [15.0, 100.0], ids=["15 Hz", "100 Hz"], indirect=True)
+@pytest.mark.parametrize("known", [0.0, KNOWN], ids=["killed", "frozen"])
+def test_the_arm_stands_still_soon_after_the_server_is_known_to_be_lost(moving: FaultyCell, known: float):
+    moving.silence()
+    moving.run(known)
+    moving.link.up = False
+    moving.run(AT_REST)
+    assert moving.speed() == 0.0
+    assert moving.executor.state is State.HOLDING
+    held = moving.arm.state(moving.time)[0]
+    moving.run(1.0)
+    assert (moving.arm.state(moving.time)[0] == held).all(), "it holds"
+    moving.link.latency, moving.link.up = 0.3, True
+    moving.run_until(lambda: moving.speed() > 0.1)
+
+
+@pytest.mark.parametrize("fault", ["slow", "error", "jump", "nan", "other observation", "short"])
+def test_without_another_good_plan_the_arm_follows_the_judged_one_and_stands_still_at_its_end(moving, fault: str):
+    if fault == "slow":
+        moving.silence()
+    else:
+        moving.fault = fault
+    end = moving.executor.motion.schedule.end
+    moving.run(end - moving.time + 2 * moving.config.control_period)
+    assert moving.executor.motion.schedule.end == end, "nothing else was followed"
+    assert moving.speed() == 0.0
+    assert moving.executor.state is State.HOLDING
+    moving.run(1.0)
+    assert moving.speed() == 0.0
+    moving.fault, moving.link.latency = "", 0.3
+    moving.run_until(lambda: moving.speed() > 0.1)
