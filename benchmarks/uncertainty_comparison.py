@@ -86,7 +86,7 @@ def main() -> int:
 def train_missing(workshop: Workshop, options: argparse.Namespace) -> None:
     """Train the probes, the ensemble and the probe end to end, where they are not finished."""
     folder, preset, threads = workshop.folder, workshop.preset, options.threads
-    together = replace(preset.loops[STAGES[0]], batch=8, rate=1.5e-3, threads=threads)
+    together = replace(preset.loops[STAGES[0]], batch=8, rate=2e-3, threads=threads)
     length: dict[str, Any] = (
         {"steps": None, "minutes": options.minutes} if options.minutes else {"steps": options.steps}
     )
@@ -193,7 +193,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--calibrating", type=int, default=192, metavar="N", help="training clips (%(default)s)")
     parser.add_argument("--plans", type=int, default=7, metavar="N", help="timed plans of each judge (%(default)s)")
     parser.add_argument(
-        "--steps", type=int, default=600, metavar="N", help="training steps of the probes (%(default)s)"
+        "--steps", type=int, default=350, metavar="N", help="training steps of the probes (%(default)s)"
     )
     parser.add_argument("--minutes", type=float, metavar="M", help="train the probes for this long instead")
     parser.add_argument("--end-to-end", type=int, default=100, metavar="N", help="steps of that probe (%(default)s)")

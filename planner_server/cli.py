@@ -6,6 +6,7 @@ import argparse
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from planner_server.config import COMPILED, LOCAL_PLANNERS, PROPOSERS, PlannerConfig
@@ -85,10 +86,9 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--unsure",
         type=_share,
-        default=config.unsure,
         metavar="H",
         help="mean uncertainty (0 .. 1) of every candidate's future beyond which a plan says that it is uncertain "
-        "(%(default)s)",
+        f"(default: {config.unsure:g}; where a probe is trusted that brings its own bound, that)",
     )
     options.add_argument(
         "--proposers",
@@ -180,15 +180,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     torch.set_flush_denormal(True)  # numbers too small to matter slow a CPU down
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    config = PlannerConfig(
-        flow_steps=arguments.steps,
-        local_planner=arguments.local_planner,
-        iterations=arguments.iterations,
-        perturbations=arguments.candidates,
-        unsure=arguments.unsure,
-    )
-    if arguments.no_uncertainty:
-        config = config.without_uncertainty()
+    config = chosen_config(arguments)
     if arguments.ray or arguments.replicas:
         return _serve_replicas(arguments, config)
     try:
@@ -222,6 +214,22 @@ def _serve(arguments: argparse.Namespace) -> int:
     print(f"ready    {server.address} (Ctrl-C stops)", flush=True)
     server.serve_forever()
     return 0
+
+
+def chosen_config(arguments: argparse.Namespace) -> PlannerConfig:
+    """The planner's constants, with what the command line and a probe in the bundle's folder say of them."""
+    from models.uncertainty.c3.files import installed_bound
+
+    config = PlannerConfig(
+        flow_steps=arguments.steps,
+        local_planner=arguments.local_planner,
+        iterations=arguments.iterations,
+        perturbations=arguments.candidates,
+    )
+    bound = installed_bound(arguments.bundle) if arguments.unsure is None else arguments.unsure
+    if bound is not None:
+        config = replace(config, unsure=bound)
+    return config.without_uncertainty() if arguments.no_uncertainty else config
 
 
 def _serve_replicas(arguments: argparse.Namespace, config: PlannerConfig) -> int:

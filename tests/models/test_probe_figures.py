@@ -20,6 +20,7 @@ from models.uncertainty.c3 import Featured, FeaturedVideoModel, Probe, ProbeConf
 from models.uncertainty.c3.files import (
     Trained,
     install_probe,
+    installed_bound,
     installed_probe,
     load_judged_bundle,
     load_trained,
@@ -170,8 +171,14 @@ def test_commands_choose_and_compare_probes(bundle, bundle_path, dataset, tmp_pa
     assert "--run DIR --stage NAME" in capsys.readouterr().err
     assert uq_cli.main([*choose, "--run", str(run), "--stage", "probe-continuous-bce", "--eps", "0.3"]) == 0
     assert "continuous probe at eps 0.3" in capsys.readouterr().out
+    assert uq_cli.main([*choose, "--unsure", "0.2"]) == 0
+    assert "uncertain beyond a mean h of 0.2" in capsys.readouterr().out
+    assert installed_bound(folder) == 0.2
+    assert uq_cli.main([*choose, "--unsure", "20"]) == 1
+    assert "from 0 to 1" in capsys.readouterr().err
     assert uq_cli.main([*choose, "--eps", "0.7"]) == 0
     assert installed_probe(folder).config.eps == 0.7
+    assert installed_bound(folder) is None  # it was for another eps
     assert uq_cli.main([*choose, "--eps", "7"]) == 1
     assert uq_cli.main([*choose, "--run", str(run), "--stage", "probe-fixed-0.1-bce", "--eps", "0.3"]) == 1
     assert "keeps the eps" in capsys.readouterr().err

@@ -101,6 +101,18 @@ def installed_probe(bundle: Path) -> Probe | None:
     return _filled(make_probe(config), weights, bundle / WEIGHTS)
 
 
+def installed_bound(bundle: Path) -> float | None:
+    """Mean h beyond which planners shall call a video uncertain, where the probe in a bundle's folder says so.
+
+    None for a damaged probe, too: what is wrong with it is said where the probe itself is loaded.
+    """
+    try:
+        bound = json.loads((bundle / CONFIG).read_text()).get("unsure")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return bound if isinstance(bound, float) else None
+
+
 def load_judged_bundle(path: str | Path, device: str = "cpu") -> Bundle:
     """`load_bundle` for planners: with the probe in the bundle's folder as its uncertainty model, where there is one.
 
@@ -124,12 +136,6 @@ def with_probe(bundle: Bundle, probe: Probe) -> Bundle:
         digest.update(value.cpu().numpy().tobytes())
     changes: dict[str, Any] = {"world_model": FeaturedVideoModel.of(bundle), "uncertainty": probe}
     return dataclasses.replace(bundle, **changes, hash=digest.hexdigest())
-
-
-def own_bound(bundle: Bundle) -> float | None:
-    """Mean h beyond which planners shall call a video uncertain, where they trust a probe that says so."""
-    judge: object = bundle.uncertainty
-    return judge.config.unsure if isinstance(judge, Probe) else None
 
 
 def _differences(bundle: BundleConfig, probe: ProbeConfig) -> str:
