@@ -45,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--bundle", type=Path, required=True, help="made by `vidplan bundle import`, or by `flow-map`")
     parser.add_argument("--data", type=Path, required=True, help="episodes with latents (docs/real-footage.md)")
     parser.add_argument("--out", type=Path, required=True, help="checkpoints, curves, and OUT/bundle at the end")
+    parser.add_argument("--cache", type=Path, help="where their latents are cached on disk (default: DATA/.cache)")
     budget = parser.add_mutually_exclusive_group()
     budget.add_argument("--minutes", type=float, default=60.0, help="wall-clock budget (default: 60)")
     budget.add_argument("--steps", type=int, help="steps instead: exactly reproducible")
@@ -95,10 +96,10 @@ def _stage(options: argparse.Namespace) -> CtrlWorldFlowMapStage | CtrlWorldHead
     if options.stage == "heads":
         from models.ctrl_world.heads_stage import CtrlWorldHeadsStage
 
-        return CtrlWorldHeadsStage(options.bundle, options.data, options.seed)
+        return CtrlWorldHeadsStage(options.bundle, options.data, options.seed, options.cache)
     from models.ctrl_world.flow_map_stage import CtrlWorldFlowMapStage
 
-    return CtrlWorldFlowMapStage(options.bundle, options.data)
+    return CtrlWorldFlowMapStage(options.bundle, options.data, options.cache)
 
 
 def _write_bundle(options: argparse.Namespace, stage: Any, out: Path) -> None:

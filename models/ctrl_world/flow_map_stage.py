@@ -23,8 +23,8 @@ class CtrlWorldFlowMapStage:
 
     name = "ctrl-world-flow-map"
 
-    def __init__(self, bundle: Path, data: Path) -> None:
-        """Load the bundle and both splits.
+    def __init__(self, bundle: Path, data: Path, cache: Path | None = None) -> None:
+        """Load the bundle and both splits, whose latents are cached in ``cache`` (`CachedLatents`).
 
         Raises:
             BundleError: The bundle cannot be loaded.
@@ -33,7 +33,7 @@ class CtrlWorldFlowMapStage:
         self.model = load_world_model(bundle)
         config = self.model.config
         self.training, self.held_out = (
-            Footage(data, split, config.history_offsets, config.horizon) for split in ("train", "val")
+            Footage(data, split, config.history_offsets, config.horizon, cache) for split in ("train", "val")
         )
         self.module = self.model.denoiser.requires_grad_(True)
         self.module.checkpoint_activations()

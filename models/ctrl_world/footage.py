@@ -10,9 +10,8 @@ from torch import Tensor
 
 from models.ctrl_world.conditioning import FramewiseCondition
 from models.ctrl_world.video_model import CtrlWorldModel
-from models.data import open_source
 from models.real.clips import ObservedClips
-from models.real.latents import VIEWS, LatentEpisodes
+from models.real.latent_cache import CachedLatents
 from models.training.clips import Batch
 from models.value import discounted_return
 
@@ -20,24 +19,24 @@ from models.value import discounted_return
 class Footage:
     """One split of a dataset."""
 
-    def __init__(self, data: Path, split: str, offsets: tuple[int, ...], horizon: int) -> None:
-        """Read a split.
+    def __init__(
+        self, data: Path, split: str, offsets: tuple[int, ...], horizon: int, cache: Path | None = None
+    ) -> None:
+        """Open a split.
 
         Args:
             data: Folder of a dataset whose annotations name latents.
             split: ``train`` or ``val``.
             offsets: History frames as offsets from the current one, oldest first.
             horizon: New frames.
+            cache: See `CachedLatents`.
 
         Raises:
             DatasetError: The data cannot be used.
         """
-        self.episodes = LatentEpisodes(data, split, shortest=1 - min(offsets) + horizon)
-        spans = self.episodes.spans
+        self.episodes = CachedLatents(data, split, 1 - min(offsets) + horizon, cache)
+        spans, episodes = self.episodes.spans, self.episodes.episodes
         self.clips = ObservedClips(spans, self.episodes.poses, self.episodes.latents, offsets, horizon)
-        source = open_source(data)
-        names = [name for name in source.stamps(split) if name not in self.episodes.skipped]
-        episodes = [source.read(split, name, VIEWS) for name in names]
         self.texts = [episode.text for episode in episodes]
         self.phrases = [episode.target or episode.text for episode in episodes]
         self._success = torch.tensor([float(episode.success) for episode in episodes])

@@ -30,8 +30,8 @@ class CtrlWorldHeadsStage:
 
     name = "ctrl-world-heads"
 
-    def __init__(self, bundle: Path, data: Path, seed: int = 0) -> None:
-        """Load the bundle and both splits.
+    def __init__(self, bundle: Path, data: Path, seed: int = 0, cache: Path | None = None) -> None:
+        """Load the bundle and both splits, whose latents are cached in ``cache`` (`CachedLatents`).
 
         Raises:
             BundleError: The bundle cannot be loaded, or has no CLIP or SigLIP.
@@ -41,7 +41,9 @@ class CtrlWorldHeadsStage:
         self.model = load_world_model(bundle)
         self.semantic = load_relevance(bundle, self.model)
         offsets, self.horizon = self.config.history_offsets, self.config.horizon
-        self.training, self.held_out = (Footage(data, split, offsets, self.horizon) for split in ("train", "val"))
+        self.training, self.held_out = (
+            Footage(data, split, offsets, self.horizon, cache) for split in ("train", "val")
+        )
         torch.manual_seed(seed)
         self.uncertainty, self.value = fresh_heads(self.model, self.config.cameras)
         self.module = nn.ModuleDict({"uncertainty": self.uncertainty, "value": self.value})
