@@ -254,6 +254,8 @@ def _serve_replicas(arguments: argparse.Namespace, config: PlannerConfig) -> int
             arguments.policy,
             arguments.policy_wait,
             arguments.threads,
+            arguments.compile,
+            arguments.gradients == "last",
         )
         fleet = RayFleet(recipe, arguments.ray, arguments.replicas or REPLICAS)
         for number in (signal.SIGINT, signal.SIGTERM):  # Ray has put its own in place

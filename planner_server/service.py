@@ -44,6 +44,8 @@ class Recipe:
         policy: Address of the policy behind the biased proposer; None: the previous plan.
         policy_wait: Most seconds that a plan waits for it.
         threads: CPU threads of the models; None: torch decides.
+        compiled: See `hurry`.
+        last_step_only: See `hurry`.
     """
 
     bundle: Path
@@ -53,10 +55,14 @@ class Recipe:
     policy: str | None = None
     policy_wait: float = 0.3
     threads: int | None = None
+    compiled: str | None = None
+    last_step_only: bool = False
 
     def open_bundle(self) -> Bundle:
         """See `open_bundle`; judged by the probe in its folder where there is one."""
-        return open_bundle(self.bundle, self.device, judged=True)
+        bundle = open_bundle(self.bundle, self.device, judged=True)
+        hurry(bundle, self.device, self.compiled, self.last_step_only)
+        return bundle
 
     def build_planner(self, bundle: Bundle) -> Planner:
         """See `build_planner`."""
