@@ -21,7 +21,7 @@ def main(argv: list[str]) -> int:
     from models.training.engine_job import run_stages
     from models.training.engine_processes import join
     from models.training.engine_signals import StoppedError, terminate_as_interrupt
-    from models.training.names import STAGES, ProbeKind
+    from models.training.names import ADAPTER, STAGES, ProbeKind
 
     processes: Processes | None = None
     try:
@@ -31,6 +31,11 @@ def main(argv: list[str]) -> int:
             stages = STAGES if options.stage == "all" else (options.stage,)
             preset = resolve(options, stages)
             processes = join(next(iter(preset.loops.values())).device)
+            if options.stage == ADAPTER:
+                from models.training.adapter_stage import train_adapter
+
+                train_adapter(options.data, options.out, preset.loops[ADAPTER], processes)
+                return 0
             run_stages(stages, options.data, options.out, preset, processes)
     except (StoppedError, KeyboardInterrupt) as stop:
         text = str(stop) or "interrupted; finished steps are saved, and the same command goes on from there"
@@ -51,10 +56,14 @@ def resolve(options: argparse.Namespace, stages: tuple[str, ...]) -> Preset:
     from models.errors import TrainingError
     from models.training.config import PRESETS, with_probes
     from models.training.engine_settings import apply_settings
-    from models.training.names import PROBES
+    from models.training.names import ADAPTER, PROBES
 
     preset = PRESETS[options.preset]
     preset = with_probes(preset) if PROBES.keys() & stages else preset
+    if ADAPTER in stages:
+        from models.training.adapter_stage import LOOP
+
+        preset = dataclasses.replace(preset, loops={ADAPTER: LOOP})
     changes = {name: getattr(options, name) for name in ("seed", "threads", "device")}
     changes = {name: value for name, value in changes.items() if value is not None}
     if options.minutes is not None or options.steps is not None:
@@ -68,7 +77,7 @@ def resolve(options: argparse.Namespace, stages: tuple[str, ...]) -> Preset:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from models.training.names import PRESET_NAMES, PROBE_SCALES, PROBE_SCORES, PROBE_VARIANTS, STAGES
+    from models.training.names import ADAPTER, PRESET_NAMES, PROBE_SCALES, PROBE_SCORES, PROBE_VARIANTS, STAGES
 
     parser = argparse.ArgumentParser(
         prog="vidplan train",
@@ -76,8 +85,10 @@ def _parser() -> argparse.ArgumentParser:
         "can be interrupted or killed and started again, and leaves its held-out figures in OUT/STAGE.json. What is "
         "finished is not done again. Curves and sample videos: tensorboard --logdir OUT/tensorboard",
     )
-    parser.add_argument("stage", choices=[*STAGES, "probe", "all"], help="stages need those to their left")
-    parser.add_argument("--data", type=Path, required=True, help="recorded episodes (vidplan sim record)")
+    parser.add_argument("stage", choices=[*STAGES, "probe", ADAPTER, "all"], help="stages need those to their left")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="recorded episodes (vidplan sim record; DROID episodes for `adapter`)"
+    )
     parser.add_argument("--out", type=Path, required=True, help="work folder; `bundle` puts the bundle into OUT/bundle")
     parser.add_argument("--preset", choices=PRESET_NAMES, default="tabletop", help="sizes and budgets")
     probe = parser.add_argument_group("probe", "one of C3's probes on a finished flow map, no part of `all`")

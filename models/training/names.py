@@ -15,6 +15,8 @@ FOUNDATIONS: dict[str, tuple[str, ...]] = {
     "heads": ("autoencoder", "semantic", "flow-map"),
 }
 """The trained stages, each with those whose weights it builds on."""
+ADAPTER = "adapter"
+"""Joint velocities to joints (`models.adapter`): learns from joints alone, is no part of a bundle nor of `all`."""
 PROBE_VARIANTS = ("fixed", "multi", "continuous")
 PROBE_SCORES = ("bce", "brier")
 PROBE_SCALES = (0.1, 0.3, 0.5, 0.7, 0.9)
