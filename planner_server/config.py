@@ -49,6 +49,7 @@ class PlannerConfig:
         samples: Chunks per round of the sampling local planners.
         sample_position: Standard deviation of their first samples, metres per axis and frame.
         temperature: Of MPPI's weights, in standard deviations of J.
+        regrip_cost: What fingers that toggle cost a candidate's reward: they must be worth more than noise.
         regrip_draws: Noises that must agree before other fingers or a turn replace the refined chunk; 0 never asks.
         regrip_margin: What they must gain of J in each.
         regrip_reach: Image widths between tool and object within which the fingers may toggle then.
@@ -64,7 +65,7 @@ class PlannerConfig:
     perturbations: int = 4
     position_noise: float = 0.02
     yaw_noise: float = 0.0
-    gripper_flip: float = 0.2
+    gripper_flip: float = 0.0
     max_gripper_speed: float = 5.0
     centring: float = 8.0
     riding_view: float = 0.2
@@ -84,6 +85,7 @@ class PlannerConfig:
     samples: int = 8
     sample_position: float = 0.012
     temperature: float = 0.5
+    regrip_cost: float = 0.02
     regrip_draws: int = 3
     regrip_margin: float = 0.1
     regrip_reach: float = 0.04

@@ -30,6 +30,7 @@ class Evidence:
         seen_now: ``(V,)`` highest relevance in each view of the newest real frame.
         view_weights: ``(V,)`` weight of each view where it sees the object.
         travel: ``(B,)`` share of the longest allowed path flown with the gripper left alone.
+        toggles: ``(B,)`` 1 where the fingers end elsewhere than they begin, else 0.
         value: ``(B,)`` mean expected return E[V] of the imagined frames.
     """
 
@@ -40,6 +41,7 @@ class Evidence:
     seen_now: Tensor
     view_weights: Tensor
     travel: Tensor
+    toggles: Tensor
     value: Tensor
 
     def scores(self, config: PlannerConfig) -> Scores:
@@ -53,12 +55,14 @@ class Evidence:
     def reward(self, r: Scores, config: PlannerConfig) -> Tensor:
         """``(B,)``: what the arg max is over.
 
-        r knows where the tool is, neither how it is turned nor what the fingers do: there E[V] decides. Where all
-        futures are uncertain neither is believed, and the one that teaches most wins.
+        r knows where the tool is, neither how it is turned nor what the fingers do: there E[V] decides, and fingers
+        that move for nothing cost a little. Where all futures are uncertain neither is believed, and the one that
+        teaches most wins.
         """
         if self.uncertain(config):
             return r.exploration
-        return shared_by_motion(r.reward, self.actions) + config.progress * r.weight * self.value
+        wanted = config.progress * r.weight * self.value - config.regrip_cost * self.toggles
+        return shared_by_motion(r.reward, self.actions) + wanted
 
 
 @dataclass(frozen=True)

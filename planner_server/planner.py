@@ -140,8 +140,9 @@ class Planner:
         with stage("score"), torch.no_grad():  # r^i <- w(h^i) R(o^i, a^i), arg max over i
             relevance = {p: self._bundle.semantic.relevance(o.latents, p) for p in {phrase, task.target}}
             V = self._bundle.value.expected(self._bundle.value(o, relevance[task.target])).mean(1)
-            c, travel = self._centres(A, carrying), self._travel(A, situation.start)
-            evidence = Evidence(A, relevance[phrase], h.h, c, seen.amax((-2, -1)), self._view_weights(), travel, V)
+            c, seen_now, views = self._centres(A, carrying), seen.amax((-2, -1)), self._view_weights()
+            travel, toggles = self._travel(A, situation.start)
+            evidence = Evidence(A, relevance[phrase], h.h, c, seen_now, views, travel, toggles, V)
             r = evidence.scores(self.config)
             reward = evidence.reward(r, self.config)
             uncertain = evidence.uncertain(self.config)
@@ -242,11 +243,12 @@ class Planner:
         mounts = [camera.mount for camera in self._bundle.config.cameras]
         return self._tensor(np.where(np.array(mounts) == "base", 1.0, self.config.riding_view))
 
-    def _travel(self, actions: np.ndarray, start: np.ndarray) -> Tensor:
-        """Share ``(B,)`` of the longest allowed path that each chunk flies with the gripper left alone."""
+    def _travel(self, actions: np.ndarray, start: np.ndarray) -> tuple[Tensor, Tensor]:
+        """`Evidence.travel` and `Evidence.toggles` of chunks ``(B, H, 7)``."""
         longest = self.limits.max_linear_speed * self.limits.frame_period * actions.shape[1]
         length = np.linalg.norm(actions[:, -1, :3] - start[:3], axis=-1)
-        return self._tensor(length / longest * (np.abs(actions[:, -1, 6] - start[6]) < 0.5))
+        toggles = np.abs(actions[:, -1, 6] - start[6]) >= 0.5
+        return self._tensor(length / longest * ~toggles), self._tensor(toggles)
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.as_tensor(np.asarray(array, dtype=np.float32), device=self._device)

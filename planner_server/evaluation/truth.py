@@ -48,6 +48,7 @@ def true_evidence(
         seen_now=region_mask(situation.classes == index, cells).amax((-2, -1)),
         view_weights=judged.view_weights,
         travel=nothing,
+        toggles=nothing,
         value=nothing,
     )
 

@@ -293,3 +293,10 @@ def test_the_reward_does_not_judge_what_the_fingers_do() -> None:
     closing[:, 6] = 1.0
     shared = shared_by_motion(torch.tensor([0.2, 0.6, 0.9]), np.stack([there, closing, elsewhere]))
     assert shared.tolist() == pytest.approx([0.4, 0.4, 0.9])
+
+
+def test_fingers_that_move_for_nothing_cost_a_little() -> None:
+    answer = plan(picture(0, (RIGHT_OF_TOOL,)), PlannerConfig(iterations=0, progress=0.0, regrip_cost=0.05))
+    rewards = {candidate.name: candidate.reward for candidate in answer.candidates}
+    for name, closing in (("stay", "stay close"), ("+z", "+z close"), ("-z", "-z close")):
+        assert rewards[name] - rewards[closing] == pytest.approx(0.05, abs=1e-5)
