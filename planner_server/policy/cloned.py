@@ -10,8 +10,10 @@ import numpy as np
 import torch
 
 from models.policy import load_policy
-from planner_server.policy.droid import EXTERIOR, GRIPPER, JOINTS, PROMPT, STEP_ANGLE, WRIST, unpadded
+from planner_server.policy.adapters import INTEGRATE, METADATA
+from planner_server.policy.droid import EXTERIOR, GRIPPER, JOINTS, PROMPT, WRIST, unpadded
 from planner_server.policy.errors import MessageError
+from robot_model.adapter import STEP_ANGLE
 from robot_model.conventions import CONTROL_PERIOD
 
 LONGEST_PROMPT = 500
@@ -35,6 +37,7 @@ class ServedPolicy:
         self.metadata: dict[str, Any] = {
             "model": "vidplan cloned policy",
             "action_space": "joint_velocity",
+            METADATA: INTEGRATE,  # it learned from the simulated cell, whose arm does what it is told
             "action_horizon": config.steps,
             "image_size": list(config.image_size),
         }

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from planner_server.policy.errors import MessageError
+from robot_model.adapter import STEP_ANGLE as STEP_ANGLE
 
 EXTERIOR = "observation/exterior_image_1_left"
 WRIST = "observation/wrist_image_left"
@@ -22,8 +23,6 @@ GRIPPER = "observation/gripper_position"
 PROMPT = "prompt"
 PICTURE = 224
 """Rows and columns of a picture."""
-STEP_ANGLE = 0.2
-"""rad per control step at velocity 1.0."""
 MAX_STEPS = 256
 """Longest chunk that is accepted, in control steps."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,11 +29,13 @@ class Answer:
         stamp: Robot's time [s] of the observation it answers; its first action begins then.
         prompt: Instruction it answers.
         actions: ``(N, 8)``, see `droid`.
+        metadata: What the server said of itself.
     """
 
     stamp: float
     prompt: str
     actions: np.ndarray
+    metadata: Mapping[Any, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,16 +103,15 @@ class PolicyLink:
     def _work(self) -> None:
         while question := self._next():
             try:
-                actions, trouble = self._infer(question.observation), ""
+                answer, trouble = self._infer(question), ""
             except PolicyError as error:
-                actions, trouble = None, str(error)
+                answer, trouble = None, str(error)
             except Exception as error:  # without this thread every plan would wait in vain
-                actions, trouble = None, f"{type(error).__name__}: {error}"
+                answer, trouble = None, f"{type(error).__name__}: {error}"
             with self._changed:
                 self.trouble = trouble
-                if actions is not None and self._tasks.get(question.robot_id) is question.task:
-                    prompt = question.observation[PROMPT]
-                    self._answers[question.robot_id] = Answer(question.stamp, prompt, actions)
+                if answer is not None and self._tasks.get(question.robot_id) is question.task:
+                    self._answers[question.robot_id] = answer
             question.done.set()
         if self._client:
             self._client.close()
@@ -119,10 +121,11 @@ class PolicyLink:
             self._changed.wait_for(lambda: self._waiting or self._closing)
             return None if self._closing else self._waiting.pop(next(iter(self._waiting)))
 
-    def _infer(self, observation: dict[str, Any]) -> np.ndarray:
-        client = self._connected()
+    def _infer(self, question: Question) -> Answer:
+        client, observation = self._connected(), question.observation
         try:
-            return checked_actions(client.infer(observation, ANSWER_LIMIT))
+            actions = checked_actions(client.infer(observation, ANSWER_LIMIT))
+            return Answer(question.stamp, observation[PROMPT], actions, client.metadata)
         except PolicyError:
             # openpi's server hangs up after an error, ours does not; either way the next question connects anew.
             client.close()

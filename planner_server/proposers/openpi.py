@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from planner_server.policy.droid import STEP_ANGLE, droid_observation
+from models.adapter import Adapter
+from planner_server.policy.adapters import AUTO, AdapterChoice, joint_velocities
+from planner_server.policy.droid import droid_observation
 from planner_server.policy.link import PolicyLink
 from planner_server.policy.server import checked_address
 from planner_server.proposers.biased import BiasedProposer
@@ -31,7 +33,7 @@ class OpenPiPolicy:
 
     name = "policy"
 
-    def __init__(self, address: str, exterior: int, wrist: int, patience: float) -> None:
+    def __init__(self, address: str, exterior: int, wrist: int, patience: float, adapter: str = AUTO) -> None:
         """Nothing is connected until the first plan, and a server may come and go.
 
         Args:
@@ -39,11 +41,13 @@ class OpenPiPolicy:
             exterior: Index of the scene camera that the policy sees.
             wrist: Index of the wrist camera.
             patience: Most seconds that a plan waits for an answer.
+            adapter: How the arm follows its joint velocities, see `planner_server.policy.adapters.AdapterChoice`.
 
         Raises:
-            PolicyError: The address is not understood.
+            PolicyError: The address is not understood, or the adapter cannot be used.
         """
         checked_address(address)
+        self._adapter = AdapterChoice(adapter)
         self.note = ""
         self._exterior, self._wrist, self._patience = exterior, wrist, patience
         self._link = PolicyLink(address)
@@ -64,7 +68,7 @@ class OpenPiPolicy:
             self.note = self._link.trouble or f"no answer within {self._patience:g} s"
             return None
         over = round((situation.start_time - answer.stamp) / CONTROL_PERIOD)
-        poses = flange_chunk(answer.actions, over, situation)
+        poses = flange_chunk(answer.actions, over, situation, self._adapter.of(answer.metadata))
         age = stamp - answer.stamp
         self.note = "answered in time" if age == 0 else f"the answer is {age:.1f} s old; {self._link.trouble or 'late'}"
         if poses is None:
@@ -95,16 +99,19 @@ class OpenPiProposer(BiasedProposer):
         return replace(offer, note=f"{offer.note} ({self.policy.note})")
 
 
-def flange_chunk(actions: np.ndarray, over: int, situation: Situation) -> np.ndarray | None:
+def flange_chunk(
+    actions: np.ndarray, over: int, situation: Situation, adapter: Adapter | None = None
+) -> np.ndarray | None:
     """Poses of a policy's actions from the start of the chunk on.
 
-    Joint velocities -> joints, by integration within the arm's limits -> poses through forward kinematics. After the
-    last action the arm rests.
+    Joint velocities -> joints, as the adapter has the arm follow them, within the arm's limits -> poses through forward
+    kinematics. After the last action the arm rests.
 
     Args:
         actions: ``(N, 8)``, see `planner_server.policy.droid`.
         over: How many of them lie before the chunk.
         situation: Start of the motion.
+        adapter: How the arm follows joint velocities; None: exactly.
 
     Returns:
         ``(H, 7)`` poses, or None where less than a frame's actions are left or the robot's clock was set back.
@@ -115,7 +122,7 @@ def flange_chunk(actions: np.ndarray, over: int, situation: Situation) -> np.nda
         return None
     left = actions[over : over + needed]
     velocities = np.zeros((needed, 7))
-    velocities[: len(left)] = np.clip(left[:, :7], -1.0, 1.0) * STEP_ANGLE / CONTROL_PERIOD
+    velocities[: len(left)] = joint_velocities(left[:, :7], situation.start_joints, adapter)
     gripper = np.append(left[:, 7], np.full(needed - len(left), left[-1, 7]))
     kinematics = situation.kinematics
     period = situation.frame_period / steps

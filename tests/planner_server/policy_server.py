@@ -17,10 +17,10 @@ OPENPI_PYTHON = Path(__file__).resolve().parents[2] / "work" / "openpi-client" /
 
 
 class Scripted:
-    """Answers with what it is told to, and keeps what it saw."""
+    """Answers with what it is told to, and keeps what it saw; its actions are carried out exactly."""
 
     def __init__(self, actions: np.ndarray | Exception | None = None) -> None:
-        self.metadata = {"model": "scripted", "action_horizon": 15}
+        self.metadata: dict[str, Any] = {"model": "scripted", "action_horizon": 15, "action_adapter": "integrate"}
         self.actions = np.zeros((15, 8)) if actions is None else actions
         self.seen: list[Mapping[Any, Any]] = []
         self.gate = threading.Event()

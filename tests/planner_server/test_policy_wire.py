@@ -28,7 +28,7 @@ OPENPI_CLIENT = """
 import sys, numpy as np
 from openpi_client.websocket_client_policy import WebsocketClientPolicy
 client = WebsocketClientPolicy(sys.argv[1])
-assert client.get_server_metadata() == {"model": "scripted", "action_horizon": 15}
+assert client.get_server_metadata() == {"model": "scripted", "action_horizon": 15, "action_adapter": "integrate"}
 observation = {"observation/joint_position": np.linspace(-1, 1, 7), "prompt": "put the carrot in the bowl",
                "observation/exterior_image_1_left": np.full((224, 224, 3), 7, np.uint8)}
 answer = client.infer(observation)
