@@ -85,7 +85,7 @@ class PlannerConfig:
     samples: int = 8
     sample_position: float = 0.012
     temperature: float = 0.5
-    regrip_cost: float = 0.02
+    regrip_cost: float = 0.005
     regrip_draws: int = 3
     regrip_margin: float = 0.1
     regrip_reach: float = 0.04
