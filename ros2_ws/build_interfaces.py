@@ -62,9 +62,10 @@ def build() -> bool:
             return False
         check_tools()
         mend_cmake_files()
-        _remove_old()
         with tempfile.TemporaryDirectory(prefix="vidplan_msgs_") as folder:
-            _cmake(Path(folder))
+            _build(Path(folder))
+            _remove_old()
+            _logged("cmake", "--install", folder)
         STAMP.write_text(wanted)
         return True
 
@@ -108,26 +109,32 @@ def mend_cmake_files() -> None:
             path.write_text(mended)
 
 
-def _cmake(folder: Path) -> None:
+def _build(folder: Path) -> None:
+    configure = ["-S", str(PACKAGE), "-B", str(folder), "-G", "Ninja", "-DBUILD_TESTING=OFF"]
+    configure += [f"-DCMAKE_INSTALL_PREFIX={PREFIX}", f"-DCMAKE_PREFIX_PATH={PREFIX}"]
+    LOG.unlink(missing_ok=True)
+    _logged("cmake", *configure, f"-DPython3_EXECUTABLE={sys.executable}")
+    _logged("cmake", "--build", str(folder))
+
+
+def _logged(*command: str) -> None:
     tools = f"{PREFIX / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"  # cmake and ninja may be wheels
     environment = {**os.environ, "AMENT_PREFIX_PATH": str(PREFIX), "PATH": tools}
-    configure = ["cmake", "-S", str(PACKAGE), "-B", str(folder), "-G", "Ninja", "-DBUILD_TESTING=OFF"]
-    configure += [f"-DCMAKE_INSTALL_PREFIX={PREFIX}", f"-DCMAKE_PREFIX_PATH={PREFIX}"]
-    configure += [f"-DPython3_EXECUTABLE={sys.executable}"]
-    with LOG.open("w") as log:
-        for command in (configure, ["cmake", "--build", str(folder), "--target", "install"]):
-            try:
-                done = subprocess.run(command, env=environment, stdout=log, stderr=subprocess.STDOUT, check=False)
-            except FileNotFoundError as error:
-                raise MissingError(f"'{error.filename}' is not here: run `make install`") from error
-            if done.returncode:
-                log.flush()
-                tail = "\n".join(LOG.read_text(errors="replace").splitlines()[-20:])
-                raise BuildError(f"vidplan_msgs does not build; the end of {LOG}:\n{tail}")
+    with LOG.open("a") as log:
+        try:
+            done = subprocess.run(command, env=environment, stdout=log, stderr=subprocess.STDOUT, check=False)
+        except FileNotFoundError as error:
+            raise MissingError(f"'{error.filename}' is not here: run `make install`") from error
+    if done.returncode:
+        tail = "\n".join(LOG.read_text(errors="replace").splitlines()[-20:])
+        raise BuildError(f"vidplan_msgs does not build; the end of {LOG}:\n{tail}")
 
 
 def _remove_old() -> None:
-    """Nothing of an earlier build stays behind, so that a deleted message is really gone."""
+    """Nothing of an earlier build stays behind, so that a deleted message is really gone.
+
+    Only once the new one is built: programs that start meanwhile find the old one.
+    """
     for folder in (PREFIX / "share", PREFIX / "include", Path(sysconfig.get_path("purelib"))):
         shutil.rmtree(folder / "vidplan_msgs", ignore_errors=True)
     for library in (PREFIX / "lib").glob("libvidplan_msgs__*.so"):

@@ -97,6 +97,11 @@ class Run:
         """``(N,)`` robot time of the real frames, seconds."""
         return np.array(self._stamps, float) / 1e9
 
+    @property
+    def uncertain_plans(self) -> int:
+        """How many plans said of themselves that they are uncertain."""
+        return sum(plan.get("status") == "uncertain" for plan in self.plans)
+
     def real(self, time: float) -> np.ndarray | None:
         """The real frame nearest to ``time`` as ``(V, H, W, 3)`` uint8 RGB; None if none is near enough."""
         if not self._stamps:

@@ -22,10 +22,11 @@ def summarise(run: Run, extra: Mapping[str, Any] | None = None) -> dict[str, Any
     """Figures of a run.
 
     Returns:
-        ``plans`` (that came back), ``plans_refused`` (of them, by the guard), ``seconds`` (of footage),
-        ``median_plan_ms`` and ``p95_plan_ms`` (round trips), ``rejected`` (count by reason), ``holds`` (without the
-        short waits for a plan that is on its way), ``mean_uncertainty``, ``imagined_psnr`` and ``repeat_last_psnr``
-        (dB, over all imagined frames that have a real one), ``notes``; then ``extra``.
+        ``plans`` (that came back), ``plans_refused`` (of them, by the guard), ``plans_uncertain`` (of them, by their
+        own word), ``seconds`` (of footage), ``median_plan_ms`` and ``p95_plan_ms`` (round trips), ``rejected`` (count
+        by reason), ``holds`` (without the short waits for a plan that is on its way), ``mean_uncertainty``,
+        ``imagined_psnr`` and ``repeat_last_psnr`` (dB, over all imagined frames that have a real one), ``notes``; then
+        ``extra``.
     """
     latency = [float(plan["latency_ms"]) for plan in run.plans if plan.get("latency_ms") is not None]
     rejected = Counter(str(e.get("reason", "unknown")) for e in run.events if e.get("event") == "reject")
@@ -40,6 +41,7 @@ def summarise(run: Run, extra: Mapping[str, Any] | None = None) -> dict[str, Any
         "mode": run.meta.get("mode", ""),
         "plans": len(run.plans),
         "plans_refused": sum(1 for plan in run.plans if not plan.get("accepted", True)),
+        "plans_uncertain": run.uncertain_plans,
         "seconds": round(seconds, 3),
         "median_plan_ms": _round(np.median(latency)) if latency else None,
         "p95_plan_ms": _round(np.percentile(latency, 95)) if latency else None,

@@ -46,6 +46,7 @@ class PlanStatuses:
             chosen=told["chosen"] if told["candidates"] else -1,
             refined=told["refined"],
             uncertainty=float(told["uncertainty"]),
+            status=told["status"],
             accepted=told["accepted"],
             mended=[note["reason"] for note in told.get("notes", ())],
         )

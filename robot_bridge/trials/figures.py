@@ -34,6 +34,7 @@ def figures_of(run_folder: Path, named: str) -> Figures:
         video=str(Path(named) / VIDEO),
         longest_stall_s=round(_longest_stall(run), 3),
         chunk_s=_chunk(run),
+        uncertain_plans=run.uncertain_plans,
     )
 
 

@@ -124,6 +124,7 @@ def _row(group: Series, cell: Cell) -> dict[str, Any]:
             "errors": sum(trial.outcome == "error" for trial in cell.trials),
             "longest_stall_s": max(stalls) if stalls else None,
             "stalled_over_a_chunk": sum(trial.figures.stalled for trial in cell.trials),
+            "uncertain_plans": sum(trial.figures.uncertain_plans or 0 for trial in cell.trials),
         },
     )
 

@@ -82,11 +82,20 @@ def pace(series: Series) -> str:
         median, slow = np.quantile(round_trips, (0.5, 0.95))
         longest = max(figures.longest_stall_s or 0.0 for figures in known)
         stalled = sum(figures.stalled for figures in known)
+        unsure = sum(figures.uncertain_plans or 0 for figures in known)
         rows += (
-            f"<tr><th>{escape(method)}</th><td>{len(round_trips)}</td><td>{median:.0f}</td><td>{slow:.0f}</td>"
+            f"<tr><th>{escape(method)}</th><td>{len(round_trips)}</td><td>{unsure}</td><td>{median:.0f}</td>"
+            f"<td>{slow:.0f}</td>"
             f"<td>{longest:.1f}</td><td>{stalled} of {len(known)}</td></tr>"
         )
-    names = ("plans", "median ms", "95 % ms", "longest stall, s", "trials that stalled longer than a chunk")
+    names = (
+        "plans",
+        "uncertain",
+        "median ms",
+        "95 % ms",
+        "longest stall, s",
+        "trials that stalled longer than a chunk",
+    )
     head = "".join(f"<th>{name}</th>" for name in names)
     return (
         f'<div class="wide"><table class="numbers"><tr><th>method</th>{head}</tr>{rows}</table></div>' if rows else ""

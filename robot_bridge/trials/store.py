@@ -17,7 +17,7 @@ from robot_bridge.errors import BridgeError
 from robot_bridge.trials.owner import is_alive, this_process
 from robot_bridge.trials.trial import ENDINGS, INTERRUPTED, RUNNING, UNDONE, Figures, Labels, Setup, Trial
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 APPLICATION = 0x56694450
 """Marks the file as ours ("ViDP"), see SQLite's ``application_id``."""
 PATIENCE = 30.0
@@ -32,13 +32,14 @@ CREATE TABLE trials (
   outcome TEXT NOT NULL, started REAL NOT NULL, finished REAL, attempt INTEGER NOT NULL,
   package TEXT NOT NULL, owner TEXT NOT NULL,
   seconds REAL, plans INTEGER, latencies_ms TEXT NOT NULL DEFAULT '[]', mean_uncertainty REAL, bundle TEXT,
-  bag TEXT, video TEXT, longest_stall_s REAL, chunk_s REAL,
+  bag TEXT, video TEXT, longest_stall_s REAL, chunk_s REAL, uncertain_plans INTEGER,
   success INTEGER, instruction_followed INTEGER, first_object TEXT, partial_credit INTEGER, preference TEXT,
   note TEXT NOT NULL DEFAULT '',
   UNIQUE (suite, task, method, seed)
 )
 """
-SINCE_VERSION_1 = ("longest_stall_s REAL", "chunk_s REAL")
+ADDED = {2: ("longest_stall_s REAL", "chunk_s REAL"), 3: ("uncertain_plans INTEGER",)}
+"""Version -> the columns it brought: a store of an older one gets them when it is opened."""
 SETUP, FIGURES, LABELS = (tuple(item.name for item in fields(kind)) for kind in (Setup, Figures, Labels))
 
 
@@ -176,14 +177,14 @@ class TrialStore:
                 self._database.execute(f"PRAGMA application_id = {APPLICATION}")
             if self._pragma("application_id") != APPLICATION:
                 raise StoreError(f"{self.path}: a database, but not of trials; choose another file.")
-            if (version := self._pragma("user_version")) == 1:
-                for column in SINCE_VERSION_1:
-                    self._database.execute(f"ALTER TABLE trials ADD COLUMN {column}")
-                self._database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            elif version != SCHEMA_VERSION:
+            version = self._pragma("user_version")
+            if not 1 <= version <= SCHEMA_VERSION:
                 raise StoreError(
                     f"{self.path}: store version {version}, this VidPlan knows {SCHEMA_VERSION}; use its writer."
                 )
+            for column in (column for brought, columns in ADDED.items() if brought > version for column in columns):
+                self._database.execute(f"ALTER TABLE trials ADD COLUMN {column}")
+            self._database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             running = self._database.execute("SELECT id, owner FROM trials WHERE outcome = ?", (RUNNING,)).fetchall()
             dead = [(INTERRUPTED, row["id"]) for row in running if not is_alive(row["owner"])]
             self._database.executemany("UPDATE trials SET outcome = ? WHERE id = ?", dead)

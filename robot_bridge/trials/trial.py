@@ -82,6 +82,7 @@ class Figures:
         video: Video; both are paths like `Setup.run`.
         longest_stall_s: Longest time on the robot's clock that the arm stood still because no plan was there.
         chunk_s: Length of a planned chunk, which a stall should not exceed.
+        uncertain_plans: Plans that said of themselves that they are uncertain.
     """
 
     seconds: float | None = None
@@ -93,6 +94,7 @@ class Figures:
     video: str | None = None
     longest_stall_s: float | None = None
     chunk_s: float | None = None
+    uncertain_plans: int | None = None
 
     @property
     def stalled(self) -> bool:

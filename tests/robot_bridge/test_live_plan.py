@@ -116,3 +116,5 @@ def test_status_carries_candidates_stages_and_why_it_was_refused(monkeypatch):
     assert {stage.stage: stage.duration for stage in status.stages} == {"imagine": 0.08, "total": 0.1}
     refused = told(accepted=False, age=0.3, refused_for={"reason": "workspace", "detail": "60 mm outside"})
     assert statuses.message(refused, "wave").reason == "workspace"
+    assert status.status == "confident"
+    assert statuses.message(told(accepted=False, age=0.3) | {"status": "uncertain"}, "wave").status == "uncertain"

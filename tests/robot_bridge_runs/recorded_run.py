@@ -64,6 +64,7 @@ def write_run(path: Path, real: np.ndarray, mode: str = "live") -> Path:
             "uncertainty": float(grid.mean()),
             "times": times.tolist(),
             "timings": timings,
+            "status": "uncertain" if number == 2 else "confident",
         }
         plan |= {"latency_ms": 300.0 + 10 * number, "accepted": number != 3, "t": stamps[first] + 0.3, "event": "plan"}
         events.append(plan)

@@ -20,7 +20,9 @@ def add(store: TrialStore, task: str, method: str, seed: int, success: bool | No
     made = Setup("table1", task, f"put the {task} in the bowl", method, seed, **setup)  # type: ignore[arg-type]
     trial = store.begin(made)
     video, stall = f"runs/{seed}/video.mp4", 0.1 * seed
-    figures = Figures(9.0, 2, (100.0 + seed, 200.0), 0.5, video=video, longest_stall_s=stall, chunk_s=1.0)
+    figures = Figures(
+        9.0, 2, (100.0 + seed, 200.0), 0.5, video=video, longest_stall_s=stall, chunk_s=1.0, uncertain_plans=1
+    )
     store.end(trial.id, "finished", figures, Labels(success, success, "bowl <big>", note="a <note>"))
 
 
@@ -52,6 +54,7 @@ def test_the_table_in_report_json(written: Path) -> None:
     assert ours["not_judged"] == 2
     assert ours["longest_stall_s"] == pytest.approx(10.1)
     assert ours["stalled_over_a_chunk"] == 10
+    assert ours["uncertain_plans"] == 21, "one a trial, judged or not"
     assert rows["real", "fish", "vidplan"]["episodes"] == 1
     (difference,) = content["significance"]
     assert (difference["method"], difference["baseline"]) == ("vidplan", "nominal")
@@ -71,7 +74,7 @@ def test_the_page_is_table_1_and_stands_alone(written: Path) -> None:
     assert "<big>" not in page
     assert page.count("<video") == 2, "the failures of seed 19: nominal and vidplan; a success is not shown"
     assert page.index("vidplan, fish: 3") < page.index("nominal, fish: 15")
-    assert re.search(r"<th>nominal</th><td>42</td><td>1\d\d</td><td>200</td><td>1.9</td><td>9 of 21</td>", page)
+    assert re.search(r"<th>nominal</th><td>42</td><td>21</td><td>1\d\d</td><td>200</td><td>1.9</td><td>9 of 21</td>", page)
     assert not re.search(r'src="(?!data:)', page), "an outside resource"
 
 
@@ -147,6 +150,7 @@ def test_figures_are_read_from_a_run(tmp_path: Path) -> None:
     events = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
     plans = [event for event in events if event["event"] == "plan"]
     assert figures.plans == len(plans)
+    assert figures.uncertain_plans == 1
     assert figures.latencies_ms == tuple(plan["latency_ms"] for plan in plans)
     assert figures.seconds == pytest.approx(29 * 0.2)
     assert (figures.bundle, figures.video) == ("ab" * 32, "run/video.mp4")

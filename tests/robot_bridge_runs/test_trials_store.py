@@ -13,7 +13,7 @@ from robot_bridge.trials.store import APPLICATION, StoreError, TrialStore
 from robot_bridge.trials.trial import Figures, Labels, Setup, TrialError
 
 SETUP = Setup("first", "carrot", "put the carrot in the bowl", "vidplan", 3, in_distribution=True, run="runs/3")
-FIGURES = Figures(12.5, 3, (100.0, 300.0, 200.0), 0.4, "ab" * 32, None, "runs/3/video.mp4", 1.2, 1.0)
+FIGURES = Figures(12.5, 3, (100.0, 300.0, 200.0), 0.4, "ab" * 32, None, "runs/3/video.mp4", 1.2, 1.0, 2)
 LABELS = Labels(True, False, "fish", 60, None, 'touched the fish; "went on" ü')
 
 CRASH = """
@@ -109,19 +109,22 @@ def test_a_trial_that_was_cut_off_says_so_at_once_and_may_be_run_again(store: Tr
     assert store.begin(SETUP).attempt == 2
 
 
-def test_a_store_of_the_first_version_is_taken_over(store: TrialStore) -> None:
+@pytest.mark.parametrize(
+    ("version", "since"), [(1, ("longest_stall_s", "chunk_s", "uncertain_plans")), (2, ("uncertain_plans",))]
+)
+def test_a_store_of_an_earlier_version_is_taken_over(store: TrialStore, version: int, since: tuple[str, ...]) -> None:
     store.end(store.begin(SETUP).id, "finished", FIGURES, LABELS)
     store.close()
     database = sqlite3.connect(store.path)
-    for column in ("longest_stall_s", "chunk_s"):
+    for column in since:
         database.execute(f"ALTER TABLE trials DROP COLUMN {column}")
-    database.execute("PRAGMA user_version = 1")
+    database.execute(f"PRAGMA user_version = {version}")
     database.commit()
     database.close()
     with TrialStore(store.path) as again:
         [trial] = again.trials()
-        assert trial.figures == replace(FIGURES, longest_stall_s=None, chunk_s=None)
-        assert not trial.figures.stalled
+        assert trial.figures == replace(FIGURES, **dict.fromkeys(since))
+        assert trial.figures.stalled == ("chunk_s" not in since)
         other = again.begin(replace(SETUP, seed=4))
         assert again.end(other.id, "finished", FIGURES).figures.stalled
 

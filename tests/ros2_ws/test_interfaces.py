@@ -125,6 +125,7 @@ def test_defaults_and_numbered_codes() -> None:
     from vidplan_msgs.msg import PlanStatus
 
     assert PlanStatus().chosen == -1
+    assert PlanStatus().status == "confident"
     text = (PACKAGE / "action" / "ExecuteTask.action").read_text()
     codes = dict(re.findall(r"^uint16 (ERROR_\w+)=(\d+)", text, re.MULTILINE))
     assert len(set(codes.values())) == len(codes) > 10
