@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
 
 from models.autoencoder import Autoencoder, AutoencoderConfig
+from models.bundle_parts import BundleParts
 from models.cameras import Camera
 from models.config_io import from_plain, to_plain
 from models.denoiser import DenoiserConfig, FramesAsChannelsUNet
@@ -52,6 +53,7 @@ class BundleConfig:
         workspace_upper: Upper corner.
         max_linear_speed: Highest flange speed in a plan, m/s.
         max_angular_speed: Highest flange angular speed in a plan, rad/s.
+        max_tilt: How far the hand may lean from straight down, rad: as far as it did in the training data.
         gamma: Discount per frame of the value head.
         phrases: Object phrases the semantic reward was trained on.
         edm: Diffusion constants.
@@ -77,6 +79,7 @@ class BundleConfig:
     workspace_upper: tuple[float, float, float]
     max_linear_speed: float = 0.25
     max_angular_speed: float = 1.0
+    max_tilt: float = math.pi
     gamma: float = 0.97
     phrases: tuple[str, ...] = ()
     edm: Edm = field(default_factory=Edm)
@@ -90,7 +93,7 @@ class BundleConfig:
 
 
 @dataclass(frozen=True)
-class Bundle:
+class Bundle(BundleParts):
     """Loaded models. See `interfaces` for what each can do."""
 
     world_model: VideoModel
@@ -99,16 +102,6 @@ class Bundle:
     value: ValueHead
     config: BundleConfig
     hash: str
-
-    def parts(self) -> dict[str, nn.Module]:
-        """The modules that have weights, by file name."""
-        return {
-            "autoencoder": self.world_model.autoencoder,
-            "denoiser": self.world_model.denoiser,
-            "uncertainty": self.uncertainty,
-            "value": self.value,
-            "semantic": self.semantic,
-        }
 
 
 def build(config: BundleConfig) -> Bundle:

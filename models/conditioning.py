@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +18,9 @@ from models.cameras import Camera, ToolHeatMaps
 from models.errors import ShapeError
 from robot_model.conventions import PINCH_OFFSET
 
-POSE_FEATURES = 19
-"""Per pose: translation 3, rotation 6, gripper 1, tool point 3, absolute rotation 6."""
+POSE_PARTS = {"way": 3, "turn": 6, "gripper": 1, "tool": 3, "rotation": 6}
+"""What a pose is described by, and in how many numbers, in this order; see `PoseFeatures`."""
+POSE_FEATURES = sum(POSE_PARTS.values())
 FINGER_GAP = 0.085
 """Metres between the fingertips of an open 2F-85."""
 METRES = 10.0
@@ -35,7 +37,7 @@ class Condition:
         history: ``(B, T, C, V*h, w)`` latents of the history frames.
         history_poses: ``(B, T, 7)`` measured poses.
         actions: ``(B, H, 7)`` commanded poses.
-        features: ``(B, T + H, 19)`` one vector per pose, history first.
+        features: ``(B, T + H, 19)`` one vector per pose, history first, see `PoseFeatures`.
         maps: ``(B, 1 + H, 2, V*h, w)`` tool heat maps of the newest measured pose and of each commanded one.
         hand: ``(B, 1 + H, 2, V*h, w)`` heat maps of the fingertips and of the flange, same poses.
         advected: ``(B, H, C, V*h, w)`` the newest frame advected to each commanded pose, less that frame.
@@ -96,21 +98,78 @@ def six_dimensional(rotation: Tensor) -> Tensor:
     return rotation[..., :, :2].transpose(-1, -2).flatten(-2)
 
 
+class DescribedPoses(NamedTuple):
+    """T measured and H commanded poses.
+
+    Attributes:
+        poses: ``(B, T + H, 7)``.
+        flanges: ``(B, T + H, 4, 4)`` flange -> base.
+        tools: ``(B, T + H, 3)`` pinch points, base frame, metres.
+        features: ``(B, T + H, 19)``, see `PoseFeatures`.
+    """
+
+    poses: Tensor
+    flanges: Tensor
+    tools: Tensor
+    features: Tensor
+
+
+class PoseFeatures(nn.Module):
+    """Describes poses by 19 numbers each (`POSE_PARTS`), whichever cameras there are. It has no weights.
+
+    * ``way``: how far the flange is from where it was at the newest measured pose, base frame, 10 cm.
+    * ``turn``: how it is turned against then, in its own frame of then; two columns of the rotation less the
+      identity's, doubled.
+    * ``gripper``: -1 open .. 1 closed.
+    * ``tool``: the pinch point from `TABLE_CENTRE`, base frame, 20 cm.
+    * ``rotation``: two columns of the flange's rotation, base frame.
+    """
+
+    pinch_offset: Tensor
+    centre: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("pinch_offset", torch.tensor(PINCH_OFFSET[:3, 3].copy()).float(), persistent=False)
+        self.register_buffer("centre", torch.tensor(TABLE_CENTRE), persistent=False)
+
+    def forward(self, history_poses: Tensor, actions: Tensor) -> DescribedPoses:
+        """Describe measured poses ``(B, T, 7)`` and commanded ones ``(B, H, 7)``.
+
+        Raises:
+            ShapeError: Poses are not 7 wide.
+        """
+        if history_poses.shape[-1] != 7 or actions.shape[-1] != 7:
+            raise ShapeError(f"poses have 7 values, got {tuple(history_poses.shape)} and {tuple(actions.shape)}")
+        poses = torch.cat([history_poses, actions], dim=1)
+        flanges = pose_matrix(poses)
+        place, rotation = poses[..., :3], flanges[..., :3, :3]
+        newest = slice(history_poses.shape[1] - 1, history_poses.shape[1])
+        tools = place + rotation @ self.pinch_offset
+        identity = six_dimensional(torch.eye(3, device=poses.device))
+        parts = {
+            "way": (place - place[:, newest]) * METRES,
+            "turn": (six_dimensional(rotation[:, newest].transpose(-1, -2) @ rotation) - identity) * 2,
+            "gripper": poses[..., 6:] * 2 - 1,
+            "tool": (tools - self.centre) * METRES / 2,
+            "rotation": six_dimensional(rotation),
+        }
+        features = torch.cat([parts[name] for name in POSE_PARTS], dim=-1)
+        return DescribedPoses(poses, flanges, tools, features)
+
+
 class Conditioner(nn.Module):
     """Turns poses into a `Condition`. It has no weights; its cameras come from the bundle."""
 
-    pinch_offset: Tensor
     across_fingers: Tensor
-    centre: Tensor
 
     def __init__(self, cameras: Sequence[Camera], image_size: tuple[int, int], latent_size: tuple[int, int]) -> None:
         super().__init__()
+        self.describe = PoseFeatures()
         self.heat_maps = ToolHeatMaps(cameras, image_size, latent_size)
         self.advection = Advection(cameras, image_size, latent_size)
-        pinch = torch.tensor(PINCH_OFFSET.copy()).float()
-        self.register_buffer("pinch_offset", pinch[:3, 3], persistent=False)
-        self.register_buffer("across_fingers", pinch[:3, 1] * FINGER_GAP / 2, persistent=False)
-        self.register_buffer("centre", torch.tensor(TABLE_CENTRE), persistent=False)
+        across = torch.tensor(PINCH_OFFSET[:3, 1].copy()).float() * FINGER_GAP / 2
+        self.register_buffer("across_fingers", across, persistent=False)
 
     def forward(self, history: Tensor, history_poses: Tensor, actions: Tensor) -> Condition:
         """Describe the poses.
@@ -123,35 +182,19 @@ class Conditioner(nn.Module):
         Raises:
             ShapeError: Batch sizes differ or poses are not 7 wide.
         """
-        if history_poses.shape[-1] != 7 or actions.shape[-1] != 7:
-            raise ShapeError(f"poses have 7 values, got {tuple(history_poses.shape)} and {tuple(actions.shape)}")
         if not history.shape[0] == history_poses.shape[0] == actions.shape[0]:
             raise ShapeError(
                 f"batch sizes differ: history {history.shape[0]}, poses {history_poses.shape[0]}, "
                 f"actions {actions.shape[0]}"
             )
         count = history_poses.shape[1]
-        poses = torch.cat([history_poses, actions], dim=1)
-        flanges = pose_matrix(poses)
-        rotation = flanges[..., :3, :3]
-        current = rotation[:, count - 1 : count]
-        tool = poses[..., :3] + rotation @ self.pinch_offset
-        identity = six_dimensional(torch.eye(3, device=poses.device))
-        features = torch.cat(
-            [
-                (poses[..., :3] - poses[:, count - 1 : count, :3]) * METRES,
-                (six_dimensional(current.transpose(-1, -2) @ rotation) - identity) * 2,
-                poses[..., 6:] * 2 - 1,
-                (tool - self.centre) * METRES / 2,
-                six_dimensional(rotation),
-            ],
-            dim=-1,
-        )
-        flange, spread = flanges[:, count - 1], rotation @ self.across_fingers * (1 - poses[..., 6:])
+        poses, flanges, tools, features = self.describe(history_poses, actions)
+        flange, rotation = flanges[:, count - 1], flanges[..., :3, :3]
+        spread = rotation @ self.across_fingers * (1 - poses[..., 6:])
         now = slice(count - 1, None)
-        points = torch.stack([tool, tool + spread, tool - spread, poses[..., :3]], dim=2)[:, now]
+        points = torch.stack([tools, tools + spread, tools - spread, poses[..., :3]], dim=2)[:, now]
         spots = self.heat_maps(points.flatten(1, 2), flange).unflatten(1, (-1, 4))
-        advected = self.advection(history[:, -1], flange, flanges[:, count:], tool[:, count - 1], tool[:, count:])
+        advected = self.advection(history[:, -1], flange, flanges[:, count:], tools[:, count - 1], tools[:, count:])
         return Condition(
             history,
             history_poses,

@@ -22,6 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from models.bundle_parts import BundleParts
 from models.cameras import Camera
 from models.ctrl_world.bundle_config import CtrlWorldBundleConfig, bundle_hash, read_config, write_config
 from models.ctrl_world.config import CtrlWorldConfig
@@ -43,7 +44,7 @@ RETURN_BINS = 20
 
 
 @dataclass(frozen=True)
-class CtrlWorldBundle:
+class CtrlWorldBundle(BundleParts):
     """Loaded models, with the names of `models.bundle.Bundle`."""
 
     world_model: CtrlWorldModel
@@ -52,16 +53,6 @@ class CtrlWorldBundle:
     value: ValueHead
     config: CtrlWorldBundleConfig
     hash: str
-
-    def parts(self) -> dict[str, nn.Module]:
-        """The modules that have weights."""
-        return {
-            "autoencoder": self.world_model.autoencoder,
-            "denoiser": self.world_model.denoiser,
-            "uncertainty": self.uncertainty,
-            "value": self.value,
-            "semantic": self.semantic,
-        }
 
 
 def head_config(config: CtrlWorldConfig, bins: int, highest: float) -> HeadConfig:

@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from models.conditioning import METRES, TABLE_CENTRE, Condition, Conditioner, pose_matrix, six_dimensional
+from models.conditioning import Condition, Conditioner, PoseFeatures
 from models.ctrl_world.config import CtrlWorldConfig
 from models.errors import ShapeError
-from robot_model.conventions import PINCH_OFFSET
 
 
 @dataclass(frozen=True)
@@ -108,32 +107,17 @@ class PoseScale(nn.Module):
 class PoseConditioner(Conditioner):
     """`Conditioner` of a cell whose cameras are not calibrated: the same pose features, empty heat maps."""
 
-    def __init__(self, rows: int, columns: int) -> None:
-        nn.Module.__init__(self)
-        self.size = (rows, columns)
-        self.register_buffer("pinch_offset", torch.tensor(PINCH_OFFSET[:3, 3].copy()).float(), persistent=False)
-        self.register_buffer("centre", torch.tensor(TABLE_CENTRE), persistent=False)
+    def __init__(self) -> None:
+        nn.Module.__init__(self)  # not the parent's: its heat maps need cameras
+        self.describe = PoseFeatures()
 
     def forward(self, history: Tensor, history_poses: Tensor, actions: Tensor) -> Condition:
         """See `Conditioner`."""
-        now = history_poses.shape[1] - 1
-        poses = torch.cat([history_poses, actions], dim=1)
-        rotation = pose_matrix(poses)[..., :3, :3]
-        turned = rotation[:, now : now + 1].transpose(-1, -2) @ rotation
-        tool = poses[..., :3] + rotation @ self.pinch_offset
-        features = torch.cat(
-            [
-                (poses[..., :3] - poses[:, now : now + 1, :3]) * METRES,
-                (six_dimensional(turned) - six_dimensional(torch.eye(3, device=poses.device))) * 2,
-                poses[..., 6:] * 2 - 1,
-                (tool - self.centre) * METRES / 2,
-                six_dimensional(rotation),
-            ],
-            dim=-1,
-        )
+        features = self.describe(history_poses, actions).features
+        batch, horizon = actions.shape[:2]
         nothing = history.new_zeros(1, 1, 1, 1, 1)
-        maps = nothing.expand(len(poses), 1 + actions.shape[1], 2, *self.size)
-        advected = nothing.expand(len(poses), actions.shape[1], history.shape[2], *self.size)
+        maps = nothing.expand(batch, 1 + horizon, 2, *history.shape[-2:])
+        advected = nothing.expand(batch, horizon, *history.shape[-3:])
         return Condition(history, history_poses, actions, features, maps, maps, advected)
 
 
@@ -142,9 +126,8 @@ class FramewiseConditioner(nn.Module):
 
     def __init__(self, config: CtrlWorldConfig) -> None:
         super().__init__()
-        rows, columns = config.latent_size
         self.slots = list(config.history_slots)
-        self.poses = PoseConditioner(rows * len(config.views), columns)
+        self.poses = PoseConditioner()
         self.scale = PoseScale(config.pose_lower, config.pose_upper)
 
     def forward(self, history: Tensor, history_poses: Tensor, actions: Tensor, text: Tensor) -> FramewiseCondition:

@@ -41,7 +41,7 @@ class AdapterChoice:
             raise PolicyError(f"the action adapter cannot be used: {error}") from error
 
     def of(self, metadata: Mapping[Any, Any]) -> Adapter | None:
-        """The learned adapter for a policy whose server said ``metadata``; None: its arm does exactly what it is told."""
+        """The adapter of a policy whose server said ``metadata``; None: its arm does exactly what it is told."""
         return None if self._asks and metadata.get(METADATA) == INTEGRATE else self._learned
 
 

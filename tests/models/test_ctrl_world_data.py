@@ -67,7 +67,7 @@ def test_features_for_the_heads_are_those_of_a_calibrated_cell(scene):
     history, poses, actions = scene
     cameras = random_bundle_config()
     with_cameras = Conditioner(cameras.cameras, cameras.image_size, (6, 10))(history, poses, actions)
-    without = PoseConditioner(18, 10)(history, poses, actions)
+    without = PoseConditioner()(history, poses, actions)
     assert torch.allclose(without.features, with_cameras.features, atol=1e-6)
     assert without.maps.shape == with_cameras.maps.shape
     assert without.advected.shape == with_cameras.advected.shape

@@ -1,0 +1,33 @@
+"""What every family of bundle is put together from, by the names of its files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+
+class BundleParts:
+    """Base of the bundles.
+
+    Attributes:
+        world_model: V_theta, with an ``autoencoder`` and a ``denoiser``.
+        uncertainty: U_beta.
+        semantic: R_u.
+        value: R_l.
+    """
+
+    world_model: Any
+    uncertainty: nn.Module
+    semantic: nn.Module
+    value: nn.Module
+
+    def parts(self) -> dict[str, nn.Module]:
+        """The modules that have weights, by file name."""
+        return {
+            "autoencoder": self.world_model.autoencoder,
+            "denoiser": self.world_model.denoiser,
+            "uncertainty": self.uncertainty,
+            "value": self.value,
+            "semantic": self.semantic,
+        }
