@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.conditioning import rotation_matrix
+from models.conditioning import POSE_FEATURES, POSE_PARTS, PoseFeatures, rotation_matrix
 from models.errors import ShapeError
 from robot_model.conventions import PINCH_OFFSET, pose_to_matrix
 
@@ -26,6 +26,29 @@ def test_the_roll_wrap_is_not_felt(bundle, scene):
     straight, around = (bundle.world_model.condition(history, poses, a) for a in (actions, wrapped))
     assert (straight.features - around.features).abs().max() < 1e-4
     assert (straight.maps - around.maps).abs().max() < 1e-4
+
+
+def test_the_nineteen_numbers_of_a_pose_by_hand():
+    """A hand that points down goes 10 cm along x, 20 cm up, turns a quarter about the vertical, and closes."""
+    before = [0.49, 0.0, 0.30, math.pi, 0.0, 0.0, 0.0]
+    after = [0.59, 0.0, 0.50, math.pi, 0.0, math.pi / 2, 1.0]
+    described = PoseFeatures()(torch.tensor([[before]]), torch.tensor([[after]]))
+    named = [dict(zip(POSE_PARTS, row.split(list(POSE_PARTS.values())), strict=True)) for row in described.features[0]]
+    still, moved = ({name: part.tolist() for name, part in row.items()} for row in named)
+    near = {"abs": 1e-5}
+    assert still["way"] == pytest.approx([0, 0, 0], **near)
+    assert still["turn"] == pytest.approx([0] * 6, **near)
+    assert moved["way"] == pytest.approx([1, 0, 2], **near)
+    # Seen from a hand that points down, a quarter to the left is one to the right: columns (0, -1, 0) and (1, 0, 0),
+    # less those of the identity, doubled.
+    assert moved["turn"] == pytest.approx([-2, -2, 0, 2, -2, 0], **near)
+    assert (still["gripper"], moved["gripper"]) == ([-1], [1])
+    # The pinch point hangs 148.8 mm below the flange; the centre is 0.15 m above the table.
+    assert still["tool"] == pytest.approx([0, 0, (0.30 - 0.1488 - 0.15) * 5], **near)
+    assert moved["tool"] == pytest.approx([0.5, 0, (0.50 - 0.1488 - 0.15) * 5], **near)
+    assert still["rotation"] == pytest.approx([1, 0, 0, 0, -1, 0], **near)
+    assert moved["rotation"] == pytest.approx([0, 1, 0, 1, 0, 0], **near)
+    assert POSE_FEATURES == described.features.shape[-1] == 19
 
 
 def test_heat_maps_peak_where_the_camera_sees_the_pinch_point(bundle, scene):

@@ -11,6 +11,8 @@ import torch
 
 pytest.importorskip("diffusers", reason="the extra `full` is not installed")
 
+from real_footage import write_real
+
 from models.conditioning import Conditioner
 from models.ctrl_world.conditioning import FramewiseConditioner, PoseConditioner, PoseScale
 from models.ctrl_world.config import CtrlWorldConfig
@@ -61,6 +63,36 @@ def test_frames_and_poses_of_a_clip_are_those_of_the_episode(droid: Path, clips)
         stacked = described.slots[0, slot] if slot < 6 else described.current[0, 0]
         for view, rows in enumerate((slice(0, 24), slice(24, 48), slice(48, 72))):
             assert torch.allclose(stacked[:, rows], views[view][frame].float(), atol=5e-3), (slot, view)
+
+
+def test_slots_and_poses_of_a_small_recording_by_hand(tmp_path: Path):
+    """As above without the published episodes; `write_real` paints 20 (x - 0.5) + view on every latent."""
+    root = write_real(tmp_path, episodes=1)
+    split = LatentEpisodes(root, "train", shortest=17)
+    clips = ObservedClips(split.spans, split.poses, split.latents, CONFIG.history_offsets, CONFIG.horizon)
+    states = np.array(json.loads((root / "annotation" / "train" / "0.json").read_text())["states"])
+    batch = clips.at(np.array([12]))
+    described = FramewiseConditioner(CONFIG)(batch.history, batch.history_poses, batch.actions, torch.zeros(1, 0))
+    frames = [0, 0, 0, 3, 6, 9, 12, 13, 14, 15, 16]
+    # x from .26767 to .78105, gripper from 0 to .99119: to [-1, 1]; the recording stays within
+    wanted = [2 * (states[frame, 0] - 0.2676655) / 0.5133852 - 1 for frame in frames]
+    assert described.poses[0, :, 0].tolist() == pytest.approx(wanted, abs=1e-5)
+    wanted = [min(1.0, 2 * states[frame, 6] / 0.9911894 - 1) for frame in frames]
+    assert described.poses[0, :, 6].tolist() == pytest.approx(wanted, abs=1e-5)
+    pictures = torch.cat([described.slots, described.current], dim=1)[0]
+    for slot, frame in enumerate(frames[:7]):
+        for view in range(3):
+            painted = pictures[slot, :, 24 * view : 24 * view + 24]
+            assert painted.mean().item() == pytest.approx(20 * (states[frame, 0] - 0.5) + view, abs=2e-3)
+    assert clips.starts.tolist() == [12, 13, 14, 15], "a clip needs 12 frames before and 4 behind"
+
+
+def test_every_third_state_is_that_of_a_frame(droid: Path):
+    for file in sorted((droid / "annotation" / "val").glob("*.json")):
+        values = json.loads(file.read_text())
+        frames = np.array(values["states"])
+        every_third = np.array(values["observation.state.cartesian_position"])[::3]
+        assert np.abs(frames[: len(every_third), :6] - every_third[: len(frames)]).max() < 1e-6, file.name
 
 
 def test_features_for_the_heads_are_those_of_a_calibrated_cell(scene):
