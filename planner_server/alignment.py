@@ -16,7 +16,6 @@ from torch import Tensor
 
 from models.cameras import Camera
 from planner_server import rotations
-from planner_server.centring import rotate
 from robot_model.conventions import PINCH_OFFSET, pose_to_matrix
 
 GRASP_PLANE = 0.02
@@ -80,7 +79,7 @@ def turn_across(poses: Tensor, axis: LongAxis) -> Tensor:
 
 def yaw_of(poses: Tensor) -> Tensor:
     """Angle ``(...)`` of the hand's x axis, across which its fingers close, in the base's plane."""
-    forward = rotate(rotations.euler_to_quaternion(poses[..., 3:6]), poses.new_tensor(PINCH_OFFSET[:3, 0]))
+    forward = rotations.turned(rotations.euler_to_quaternion(poses[..., 3:6]), poses.new_tensor(PINCH_OFFSET[:3, 0]))
     return torch.atan2(forward[..., 1], forward[..., 0])
 
 

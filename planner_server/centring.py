@@ -28,7 +28,7 @@ def centres_of(cameras: Sequence[Camera], image_size: tuple[int, int], poses: Te
     """
     height, width = image_size
     aim = poses.new_tensor((PINCH_OFFSET @ [0.0, 0.0, beyond, 1.0])[:3])
-    tool = poses[..., :3] + rotate(rotations.euler_to_quaternion(poses[..., 3:6]), aim)
+    tool = poses[..., :3] + rotations.turned(rotations.euler_to_quaternion(poses[..., 3:6]), aim)
     riding = desired_centres(cameras, image_size, np.zeros(7), beyond)  # a camera on the flange never sees it move
     border, centres = poses.new_tensor([width, height]), []
     for number, camera in enumerate(cameras):
@@ -40,9 +40,3 @@ def centres_of(cameras: Sequence[Camera], image_size: tuple[int, int], poses: Te
         else:
             centres.append(poses.new_tensor(riding[number]).expand(*poses.shape[:-1], 2))
     return torch.stack(centres, -2)
-
-
-def rotate(quaternion: Tensor, vector: Tensor) -> Tensor:
-    """Vectors ``(3,)`` turned by unit quaternions ``(..., 4)``: ``(..., 3)``."""
-    pure = torch.cat([vector, vector.new_zeros(1)]).expand(quaternion.shape)
-    return rotations.multiply(rotations.multiply(quaternion, pure), rotations.conjugate(quaternion))[..., :3]

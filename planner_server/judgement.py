@@ -29,7 +29,8 @@ class Evidence:
         centres: ``(B, H, V, 2)`` desired centres c, image widths.
         seen_now: ``(V,)`` highest relevance in each view of the newest real frame.
         view_weights: ``(V,)`` weight of each view where it sees the object.
-        travel: ``(B,)`` share of the longest allowed path flown with the gripper left alone.
+        travel: ``(B,)`` share of the longest allowed path flown with the gripper left alone; upwards it counts whole,
+            sideways half, downwards not at all.
         toggles: ``(B,)`` 1 where the fingers end elsewhere than they begin, else 0.
         value: ``(B,)`` mean expected return E[V] of the imagined frames.
     """

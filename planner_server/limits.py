@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,6 +23,7 @@ class Limits:
         max_angular_speed: rad/s between two successive poses.
         max_gripper_speed: Change of the gripper per second.
         frame_period: Seconds between two poses.
+        max_tilt: How far the hand may lean from straight down, rad.
         max_gripper: How far the fingers may be closed, 0 open .. 1 closed.
     """
 
@@ -31,6 +33,7 @@ class Limits:
     max_angular_speed: float
     max_gripper_speed: float
     frame_period: float
+    max_tilt: float = math.pi
     max_gripper: float = 1.0
 
     def above(self, height: float) -> Limits:
@@ -71,15 +74,25 @@ class Limits:
         position = previous[..., :3] + motion * (travel / length).clamp(max=1.0)
 
         origin = rotations.euler_to_quaternion(previous[..., 3:6])
-        target = rotations.euler_to_quaternion(pose[..., 3:6])
+        target, levelled = self._level(rotations.euler_to_quaternion(pose[..., 3:6]))
         rotation = rotations.logarithm(rotations.multiply(target, rotations.conjugate(origin)))
         angle = torch.sqrt((rotation**2).sum(-1, keepdim=True) + 1e-18)
         slowed = rotations.multiply(rotations.exponential(rotation * (turn / angle).clamp(max=1.0)), origin)
-        euler = torch.where(angle > turn, rotations.quaternion_to_euler(slowed), pose[..., 3:6])
+        euler = torch.where((angle > turn) | levelled, rotations.quaternion_to_euler(slowed), pose[..., 3:6])
 
         held = previous[..., 6:]
         gripper = held + (pose[..., 6:].clamp(0.0, self.max_gripper) - held).clamp(-squeeze, squeeze)
         return torch.cat([position, euler, gripper], -1)
+
+    def _level(self, rotation: Tensor) -> tuple[Tensor, Tensor]:
+        """Quaternions ``(..., 4)`` brought upright the shortest way as far as needed; ``(..., 1)`` which were."""
+        approach = rotations.turned(rotation, rotation.new_tensor([0.0, 0.0, 1.0]))
+        down = rotation.new_tensor([0.0, 0.0, -1.0])
+        across = torch.linalg.cross(approach, down.expand_as(approach))
+        sine = torch.sqrt((across**2).sum(-1, keepdim=True) + 1e-18)
+        axis = torch.where(sine > 1e-6, across / sine, rotation.new_tensor([1.0, 0.0, 0.0]))  # straight up: any way
+        excess = (torch.atan2(sine, -approach[..., 2:]) - self.max_tilt).clamp(min=0.0)
+        return rotations.multiply(rotations.exponential(excess * axis), rotation), excess > 0
 
 
 def project(chunk: np.ndarray, start: np.ndarray, limits: Limits) -> np.ndarray:

@@ -246,9 +246,11 @@ class Planner:
     def _travel(self, actions: np.ndarray, start: np.ndarray) -> tuple[Tensor, Tensor]:
         """`Evidence.travel` and `Evidence.toggles` of chunks ``(B, H, 7)``."""
         longest = self.limits.max_linear_speed * self.limits.frame_period * actions.shape[1]
-        length = np.linalg.norm(actions[:, -1, :3] - start[:3], axis=-1)
+        way = actions[:, -1, :3] - start[:3]
+        length = np.linalg.norm(way, axis=-1)
+        view = 0.5 + 0.5 * way[:, 2] / np.maximum(length, 1e-9)  # from above more is seen, and the hand hides less
         toggles = np.abs(actions[:, -1, 6] - start[6]) >= 0.5
-        return self._tensor(length / longest * ~toggles), self._tensor(toggles)
+        return self._tensor(view * length / longest * ~toggles), self._tensor(toggles)
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.as_tensor(np.asarray(array, dtype=np.float32), device=self._device)

@@ -57,6 +57,12 @@ def conjugate(quaternion: Tensor) -> Tensor:
     return quaternion * quaternion.new_tensor([-1.0, -1.0, -1.0, 1.0])
 
 
+def turned(quaternion: Tensor, vector: Tensor) -> Tensor:
+    """Vectors ``(3,)`` turned by unit quaternions ``(..., 4)``: ``(..., 3)``."""
+    pure = torch.cat([vector, vector.new_zeros(1)]).expand(quaternion.shape)
+    return multiply(multiply(quaternion, pure), conjugate(quaternion))[..., :3]
+
+
 def exponential(rotation_vector: Tensor) -> Tensor:
     """Unit quaternions ``(..., 4)`` of rotation vectors ``(..., 3)``, rad; smooth at zero."""
     half = 0.5 * torch.sqrt((rotation_vector**2).sum(-1, keepdim=True) + TINY)

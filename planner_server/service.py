@@ -137,6 +137,7 @@ def build_planner(
         spec.max_angular_speed,
         config.max_gripper_speed,
         spec.frame_period,
+        spec.max_tilt,
     )
     arms = [ArmKinematics(franka(name)) for name in spec.robots]
     return Planner(bundle, choose_proposers(proposers, config, policy), arms, limits, config, device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -29,6 +30,7 @@ class CtrlWorldBundleConfig:
         workspace_upper: Upper corner.
         max_linear_speed: Highest flange speed in a plan, m/s.
         max_angular_speed: Highest flange angular speed in a plan, rad/s.
+        max_tilt: How far the hand may lean from straight down, rad.
         cameras: Calibrated ones, one per view, or none.
         gamma: Discount per frame of the value head.
         phrases: Object phrases that are known to work; CLIP and SigLIP take any.
@@ -47,6 +49,7 @@ class CtrlWorldBundleConfig:
     workspace_upper: tuple[float, float, float]
     max_linear_speed: float = 0.25
     max_angular_speed: float = 1.0
+    max_tilt: float = math.pi
     cameras: tuple[Camera, ...] = ()
     gamma: float = 0.97
     phrases: tuple[str, ...] = ()

@@ -32,6 +32,7 @@ def assemble(workshop: Workshop) -> Path:
         robots=preset.robots,
         workspace_lower=preset.workspace_lower,
         workspace_upper=preset.workspace_upper,
+        max_tilt=preset.max_tilt,
         gamma=preset.gamma,
         phrases=tuple(workshop.report("semantic")["notes"]["phrases"]),
         edm=preset.edm,

@@ -92,6 +92,7 @@ class Preset:
         robots: Arms the bundle is for.
         workspace_lower: Flange box, metres, base frame.
         workspace_upper: Its upper corner.
+        max_tilt: How far the hand leans from straight down, rad; that of recordings does not.
     """
 
     name: str
@@ -111,8 +112,9 @@ class Preset:
     semantic: SemanticConfig = field(default_factory=SemanticConfig)
     gamma: float = 0.95
     robots: tuple[str, ...] = ("panda", "fr3")
-    workspace_lower: tuple[float, float, float] = (0.28, -0.32, 0.165)
+    workspace_lower: tuple[float, float, float] = (0.28, -0.32, 0.168)
     workspace_upper: tuple[float, float, float] = (0.70, 0.32, 0.60)
+    max_tilt: float = 0.03
 
     @property
     def latent_size(self) -> tuple[int, int]:

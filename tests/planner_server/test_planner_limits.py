@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from planner_fakes import LIMITS, PERIOD, START, H
 
 from planner_server.limits import project
-from robot_model.conventions import pose_distance
+from robot_model.conventions import pose_distance, pose_to_matrix
 
 POSES = arrays(float, (H, 7), elements=st.floats(-7, 7, width=32))
 STARTS = st.tuples(
@@ -100,3 +102,32 @@ def test_what_is_held_may_only_be_kept_higher() -> None:
     floor = LIMITS.workspace_lower[2]
     assert LIMITS.above(floor + 0.1).workspace_lower == (*LIMITS.workspace_lower[:2], floor + 0.1)
     assert LIMITS.above(floor - 0.1) == LIMITS
+
+
+def tilt(poses: np.ndarray) -> np.ndarray:
+    """How far hands lean from straight down, rad."""
+    return np.arccos(np.clip(-pose_to_matrix(poses[..., :6])[..., 2, 2], -1, 1))
+
+
+@settings(max_examples=40, deadline=None)
+@given(POSES)
+def test_a_hand_that_points_down_leans_no_further_than_it_may(chunk: np.ndarray) -> None:
+    level = replace(LIMITS, max_tilt=0.05)
+    down = np.array([0.45, 0.0, 0.4, np.pi, 0.0, 0.3, 0.0])
+    result = project(chunk, down, level)
+    assert tilt(result).max() <= 0.06, "a slowed turn is an arc between two upright poses, and bulges a little"
+    upright = project(chunk, down, LIMITS)
+    assert np.allclose(result[:, :3], upright[:, :3], atol=1e-12)
+
+
+def test_a_leaning_hand_comes_back_as_fast_as_it_may_turn_and_keeps_its_yaw() -> None:
+    level = replace(LIMITS, max_tilt=0.05)
+    leaning = np.array([0.45, 0.0, 0.4, np.pi - 0.5, 0.0, 0.3, 0.0])
+    result = project(np.tile(leaning, (H, 1)), leaning, level)
+    assert tilt(result) == pytest.approx([0.3, 0.1, 0.05, 0.05, 0.05], abs=1e-6)
+    assert result[:, 5] == pytest.approx(np.full(H, 0.3), abs=0.01)
+
+
+def test_what_leans_little_enough_is_not_touched() -> None:
+    chunk = np.tile([0.45, 0.0, 0.4, np.pi - 0.03, 0.02, 0.3, 0.0], (H, 1))
+    assert np.array_equal(project(chunk, chunk[0], replace(LIMITS, max_tilt=0.05)), chunk)
