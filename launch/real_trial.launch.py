@@ -100,6 +100,11 @@ def generate_launch_description() -> LaunchDescription:
                 choices=flag,
                 description="the bridge configures and activates itself; false: ros2 lifecycle set /vidplan_bridge ...",
             ),
+            DeclareLaunchArgument(
+                "realtime_priority",
+                default_value="",
+                description="1 to 49, 10 is recommended: the bridge goes before other programs; empty: params_file",
+            ),
             DeclareLaunchArgument("record", default_value="true", choices=flag, description="record the trial"),
             DeclareLaunchArgument("bag_dir", default_value="trials", description="folder for recordings"),
             DeclareLaunchArgument(
@@ -135,6 +140,8 @@ def _trial(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         "autostart": given["autostart"] == "true",
         "use_sim_time": given["use_sim_time"] == "true",
     }
+    if given["realtime_priority"]:
+        settings["realtime_priority"] = int(given["realtime_priority"])
     joints, name = f"{prefix}/joint_states", ARM_NAMES.get(given["backend"])
     arm = f"{prefix}/{given['robot']}_{name}" if name else ""
     if prefix:

@@ -48,6 +48,11 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription(
         [
             DeclareLaunchArgument("bag", description="rosbag2 folder, or an .mcap or .db3 file"),
+            DeclareLaunchArgument(
+                "mapping",
+                default_value="",
+                description="mapping file of a bag with other names (vidplan bag inspect); needs record",
+            ),
             DeclareLaunchArgument("robot", default_value="fr3", choices=["fr3", "panda"], description="arm of the bag"),
             DeclareLaunchArgument(
                 "server", default_value="tcp://127.0.0.1:5555", description="address of the planner server"
@@ -80,8 +85,27 @@ def generate_launch_description() -> LaunchDescription:
     )
 
 
+def _mapped(given: dict[str, str]) -> list[LaunchDescriptionEntity]:
+    """A bag whose names `ros2 bag play` cannot mend: `vidplan replay` plays it to its own bridge, in our domain."""
+    if not given["record"]:
+        raise RuntimeError(
+            "a bag with a mapping is played by `vidplan replay`, which writes a report: say record:=FOLDER"
+        )
+    task = ["--instruction", given["instruction"]] if given["instruction"] else []
+    replay = ["vidplan", "replay", given["bag"], "--mapping", given["mapping"], "--out", given["record"], *task]
+    where = ["--server", given["server"], "--domain-id", given["domain"]]
+    return _until_the_end_of(ExecuteProcess(cmd=[*replay, *where], output="screen"))
+
+
+def _until_the_end_of(player: ExecuteProcess) -> list[LaunchDescriptionEntity]:
+    over = EmitEvent(event=Shutdown(reason="the bag is over"))
+    return [player, RegisterEventHandler(OnProcessExit(target_action=player, on_exit=[over]))]
+
+
 def _replay(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     given = context.launch_configurations
+    if given["mapping"]:
+        return _mapped(given)
     prefix = "/" + given["namespace"].strip("/") if given["namespace"].strip("/") else ""
     away = [*COMMANDS, *OWN, *(["/vidplan/instruction"] if given["instruction"] else [])]
     away += [prefix + topic for topic in COMMANDS] if prefix else []
@@ -101,5 +125,4 @@ def _replay(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     play = ["ros2", "bag", "play", given["bag"], "--clock", "100", "--rate", given["rate"], "--delay", given["delay"]]
     remaps = [f"{topic}:=/recorded{topic}" for topic in away]
     player = ExecuteProcess(cmd=[*play, "--remap", *remaps], output="screen")
-    over = EmitEvent(event=Shutdown(reason="the bag is over"))
-    return [bridge, player, RegisterEventHandler(OnProcessExit(target_action=player, on_exit=[over]))]
+    return [bridge, *_until_the_end_of(player)]

@@ -11,11 +11,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from robot_bridge.doctor.check import MISSING, NOTE, OK, SKIPPED, Cell, Check
+from robot_bridge.doctor.check import MISSING, NOTE, OK, SKIPPED, Cell, Check, last_line, python_says
 
 ENOUGH_DISK = 5.0
 ENOUGH_CORES = 2
 REALTIME = Path("/sys/kernel/realtime")
+RECOMMENDED = 10
+"""Real-time priority that docs/bridge.md recommends for the bridge."""
 
 
 def machine(cell: Cell) -> Iterator[Check]:
@@ -52,18 +54,38 @@ def cores() -> Check:
 
 
 def realtime(cell: Cell) -> Iterator[Check]:
+    """All checks of this part."""
+    yield kernel()
+    yield priority(cell)
+
+
+def kernel() -> Check:
     """The kernel that libfranka wants, and whether this user may use it."""
     kernel = platform.release()
     if not (REALTIME.exists() and REALTIME.read_text().strip() == "1") and "PREEMPT_RT" not in platform.version():
         advice = "the machine that drives the arm wants PREEMPT_RT (docs/first-trial.md); no other does"
-        yield Check("real-time kernel", SKIPPED, f"{kernel} is none", advice)
-        return
+        return Check("real-time kernel", SKIPPED, f"{kernel} is none", advice)
     allowed = resource.getrlimit(resource.RLIMIT_RTPRIO)[0]
     if allowed != resource.RLIM_INFINITY and allowed < 99:
         advice = "add your user to a group with 'rtprio 99' in /etc/security/limits.conf, then log in again"
-        yield Check("real-time kernel", MISSING, f"{kernel}, but this user may only take priority {allowed}", advice)
-        return
-    yield Check("real-time kernel", OK, kernel)
+        return Check("real-time kernel", MISSING, f"{kernel}, but this user may only take priority {allowed}", advice)
+    return Check("real-time kernel", OK, kernel)
+
+
+def priority(cell: Cell) -> Check:
+    """Whether the bridge may go before other programs, on any kernel: tried, in a process of its own."""
+    wanted = cell.config.realtime_priority or RECOMMENDED
+    tried = python_says(f"import os; os.sched_setscheduler(0, os.SCHED_RR, os.sched_param({wanted}))")
+    if tried.returncode == 0:
+        return Check("real-time priority", OK, f"the bridge may have --realtime-priority {wanted}")
+    limit = resource.getrlimit(resource.RLIMIT_RTPRIO)[0]
+    return Check(
+        "real-time priority",
+        MISSING if cell.config.realtime_priority else NOTE,
+        f"{wanted} is refused, this user's limit is {limit} ({last_line(tried.stderr)})",
+        "commands come late when the machine is busy: '@realtime - rtprio 99' in /etc/security/limits.conf (in a "
+        f"container ulimits: rtprio, see docker/compose.yaml), log in again, then --realtime-priority {RECOMMENDED}",
+    )
 
 
 def time_service(cell: Cell) -> Iterator[Check]:

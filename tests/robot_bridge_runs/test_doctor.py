@@ -201,8 +201,28 @@ def test_the_kernel_and_the_clock(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert "rtprio 99" in found(machine.realtime(here))["real-time kernel"].advice
     monkeypatch.setattr(machine.resource, "getrlimit", lambda which: (99, 99))
     assert found(machine.realtime(here))["real-time kernel"].state == "ok"
+
     monkeypatch.setattr(machine.shutil, "which", lambda name: "/usr/bin/chronyc" if name == "chronyc" else None)
     for text, state in (("Leap status     : Normal", "ok"), ("Leap status     : Not synchronised", "missing")):
         answer = subprocess.CompletedProcess([], 0, text, "")
         monkeypatch.setattr(machine.subprocess, "run", lambda *a, answer=answer, **k: answer)
         assert found(machine.time_service(here))["clock"].state == state
+
+
+@pytest.mark.parametrize(("wish", "state"), [({}, "note"), ({"realtime_priority": 20}, "missing")])
+def test_a_bridge_that_may_not_go_first_is_told_what_to_do(monkeypatch, wish, state):
+    asked = []
+
+    def refused(code: str) -> subprocess.CompletedProcess:
+        asked.append(code)
+        return subprocess.CompletedProcess([], 1, "", "PermissionError: not permitted\n")
+
+    monkeypatch.setattr(machine, "python_says", refused)
+    check = machine.priority(Cell(BridgeConfig(**wish)))
+    assert check.state == state
+    assert f"sched_param({wish.get('realtime_priority', 10)})" in asked[0]
+    assert "not permitted" in check.found
+    for word in ("limits.conf", "docker/compose.yaml", "--realtime-priority 10"):
+        assert word in check.advice
+    monkeypatch.setattr(machine, "python_says", lambda code: subprocess.CompletedProcess([], 0, "", ""))
+    assert machine.priority(Cell(BridgeConfig(**wish))).state == "ok"

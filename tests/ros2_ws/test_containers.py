@@ -8,12 +8,15 @@ import shlex
 import shutil
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from command_lines import assert_command_exists
+
+from robot_bridge.config import BridgeConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKER = ROOT / "docker"
@@ -109,6 +112,8 @@ def test_compose_is_closed_by_default() -> None:
     assert "--allow-remote" not in planner["command"]
     assert "--dry-run" in robot["command"]
     assert robot["restart"] == "no"
+    highest = next(item.metadata["high"] for item in fields(BridgeConfig) if item.name == "realtime_priority")
+    assert robot["ulimits"]["rtprio"] >= highest, "--realtime-priority is permitted"
     (device,) = planner["deploy"]["resources"]["reservations"]["devices"]
     assert device == {"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}
 

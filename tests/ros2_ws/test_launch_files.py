@@ -20,7 +20,7 @@ ARGUMENTS = {
         *("use_sim_time", "robot", "driver", "instruction", "backend", "gripper", "autostart"),
     },
     "sim_trial": {"instruction", "seed", "server", "bundle", "params_file", "dry_run", "duration", "record", "robot"},
-    "replay": {"bag", "robot", "server", "params_file", "instruction", "record"},
+    "replay": {"bag", "mapping", "robot", "server", "params_file", "instruction", "record"},
     "planner": {"bundle", "address", "device"},
 }
 
@@ -167,6 +167,11 @@ def test_the_franka_hand_comes_with_the_driver() -> None:
     assert driver["load_gripper"] == "true"
 
 
+def test_the_bridges_priority_is_that_of_the_parameters_unless_given() -> None:
+    assert "realtime_priority" not in launch("real_trial").node("vidplan_bridge")["parameters"]
+    assert settings(launch("real_trial", realtime_priority="10")).realtime_priority == 10
+
+
 def test_a_lifecycle_manager_may_start_the_bridge() -> None:
     assert settings(launch("real_trial")).autostart
     assert not settings(launch("real_trial", autostart="false")).autostart
@@ -195,6 +200,18 @@ def test_a_replay_can_reach_no_controller() -> None:
 
 def test_a_replay_takes_the_bags_own_task() -> None:
     assert not any(ros_names.INSTRUCTION in part for part in launch("replay").processes[0])
+
+
+def test_a_bag_with_a_mapping_is_played_by_vidplan_replay() -> None:
+    started = launch("replay", mapping="lab.yaml", record="runs/a", instruction="put the fish in the bowl")
+    assert not started.nodes
+    assert len(started.ends_all) == 1
+    (player,) = started.processes
+    assert_command_exists(player[1:])
+    assert player[:5] == ["vidplan", "replay", "trials/a/bag", "--mapping", "lab.yaml"]
+    assert player[player.index("--domain-id") + 1] == started.environment["ROS_DOMAIN_ID"]
+    with pytest.raises(RuntimeError, match="record:=FOLDER"):
+        launch("replay", mapping="lab.yaml")
 
 
 def test_a_replay_needs_a_bag() -> None:
