@@ -74,7 +74,9 @@ def test_the_page_is_table_1_and_stands_alone(written: Path) -> None:
     assert "<big>" not in page
     assert page.count("<video") == 2, "the failures of seed 19: nominal and vidplan; a success is not shown"
     assert page.index("vidplan, fish: 3") < page.index("nominal, fish: 15")
-    assert re.search(r"<th>nominal</th><td>42</td><td>21</td><td>1\d\d</td><td>200</td><td>1.9</td><td>9 of 21</td>", page)
+    assert re.search(
+        r"<th>nominal</th><td>42</td><td>21</td><td>1\d\d</td><td>200</td><td>1.9</td><td>9 of 21</td>", page
+    )
     assert not re.search(r'src="(?!data:)', page), "an outside resource"
 
 
