@@ -142,7 +142,7 @@ def measure(
 ) -> dict[str, Any]:
     """One state: by local planner, J before and after, what truly came of it, and how long it took."""
     judged = planner.judge(plan_request(bundle, situation, seed), Context("benchmark", "benchmark"))
-    problem, config = planner.problem(judged, seed), planner.config
+    problem, config = planner.problem(judged, planner.objective(judged, seed)), planner.config
     refined: dict[str, Refinement] = {}
     took: dict[str, float] = {}
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -67,8 +68,21 @@ class SemanticHead(nn.Module):
         return dots + query[:, -1].reshape(1, -1, 1, 1, 1, 1)
 
     def relevance(self, latents: Tensor, phrase: str) -> Tensor:
-        """Relevance in [0, 1] of each region of ``(B, H, C, V*h, w)`` latents, as ``(B, H, V, a, b)``."""
-        return self.logits(latents, [phrase])[:, 0].sigmoid()
+        """Relevance in [0, 1] of each region of ``(B, H, C, V*h, w)`` latents, as ``(B, H, V, a, b)``.
+
+        One phrase's vector is multiplied into the last convolution, which is linear: no region's features are made.
+        """
+        *hidden, last, shuffle = self.image
+        assert isinstance(last, nn.Conv2d)
+        assert last.bias is not None
+        query, groups = self.text([phrase])[0], (self.config.features, -1)
+        weight = torch.tensordot(query[:-1], last.weight.unflatten(0, groups), dims=1)
+        bias = query[:-1] @ last.bias.unflatten(0, groups) + query[-1]
+        views = per_view(latents, self.config.views)
+        x = views.flatten(0, 2)
+        for layer in hidden:
+            x = layer(x)
+        return shuffle(functional.conv2d(x, weight, bias))[:, 0].unflatten(0, views.shape[:3]).sigmoid()
 
 
 def segmentation_loss(logits: Tensor, target: Tensor) -> Tensor:

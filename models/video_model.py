@@ -20,8 +20,8 @@ class VideoModel(nn.Module):
     """Predicts the change of the latents from the current frame, scaled to unit variance per imagined frame.
 
     Attributes:
-        fast: Imagine in bfloat16 where no gradient is wanted (twice as fast where the processor has it); chunks that
-            are refined by gradients are always imagined in single precision.
+        fast: Imagine in bfloat16 (up to twice as fast where the processor has it), gradients included: what is refined is
+            then what was judged.
     """
 
     change_scale: Tensor
@@ -110,9 +110,8 @@ class VideoModel(nn.Module):
         if noise is None:
             noise = self.initial_noise(history, generator)
         condition = self.condition(history, history_poses, actions)
-        fast = self.fast and not torch.is_grad_enabled()
         device = history.device.type
-        with torch.autocast(device, torch.bfloat16, enabled=fast or torch.is_autocast_enabled(device)):
+        with torch.autocast(device, torch.bfloat16, enabled=self.fast or torch.is_autocast_enabled(device)):
             if teacher:
                 changes = self.flow_map.sample_diffusion(noise, condition, steps, guidance)
             else:

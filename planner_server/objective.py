@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -19,6 +19,25 @@ from planner_server.weighting import confidence_weight
 
 NEXT_SEED = 7919
 """Between the seeds of two draws of noise, so that successive plans share none."""
+SAME = 1e-5
+"""Metres or radians between two chunks that are the same: what rounding makes of one on its way."""
+
+
+@dataclass(frozen=True)
+class Future:
+    """What was imagined of one chunk.
+
+    Attributes:
+        chunk: ``(H, 7)``.
+        latents: ``(H, C, V*h, w)``.
+        h: ``(H, V, h, w)`` normalised uncertainty.
+        off_centre: ``(H,)`` see `local_planners.interfaces.Objective.off_centre`.
+    """
+
+    chunk: Tensor
+    latents: Tensor
+    h: Tensor
+    off_centre: Tensor
 
 
 class LocalObjective:
@@ -33,37 +52,53 @@ class LocalObjective:
     """
 
     def __init__(self, bundle: Bundle, judged: Judgement, config: PlannerConfig, seed: int) -> None:
-        self._bundle, self._judged, self._config, self._seed = bundle, judged, config, seed
+        self._bundle, self._judged, self._config, self.seed = bundle, judged, config, seed
+        self._futures: list[Future] = []
 
     def __call__(self, chunks: Tensor, draw: int = 0) -> Tensor:
         """J ``(B,)`` of chunks ``(B, H, 7)``, see `local_planners.interfaces.Objective`."""
         scene, config, bundle = self._judged.scene, self._config, self._bundle
         if draw:
-            noise = shared_noise(bundle.world_model, scene.history, self._seed + NEXT_SEED * draw)
+            noise = shared_noise(bundle.world_model, scene.history, self.seed + NEXT_SEED * draw)
             scene = replace(scene, noise=noise)
         o = scene.imagine(bundle.world_model, chunks, config.flow_steps)
         h = self._uncertainty(o)
         target = bundle.semantic.relevance(o.latents, self._judged.task.target)
+        r = self._scores(chunks, o, h, target)
+        if not draw:
+            self._keep(o, h, r)
         J = confidence_weight(h.mean((2, 3, 4)), config.doubt, config.weighting) * bundle.value.expected(
             bundle.value(o, target)
         )
-        if config.approach:
-            J = J + config.approach * self._scores(chunks, o, h, target).frame_reward
+        J = J + config.approach * r.frame_reward
         if self._judged.long_axis is not None:
             J = J - config.across * turn_across(chunks, self._judged.long_axis).sin().square()
         return J.sum(1)
+
+    @torch.no_grad()
+    def future(self, chunk: Tensor) -> Future:
+        """What the plan's own noise makes of a chunk ``(H, 7)``; imagined only if that was not done yet."""
+        for known in reversed(self._futures):
+            if torch.allclose(known.chunk, chunk.to(known.chunk), rtol=0.0, atol=SAME):
+                return known
+        o = self._judged.scene.imagine(self._bundle.world_model, chunk[None], self._config.flow_steps)
+        h = self._uncertainty(o)
+        target = self._bundle.semantic.relevance(o.latents, self._judged.task.target)
+        self._keep(o, h, self._scores(chunk[None], o, h, target))
+        return self._futures[-1]
+
+    def _keep(self, o: Imagined, h: Tensor, r: Scores) -> None:
+        rows = zip(o.actions.detach(), o.latents.detach(), h, r.frame_distance.detach(), strict=True)
+        self._futures += [Future(*row) for row in rows]
 
     def turn(self, chunk: Tensor) -> Tensor | None:
         """Turn ``(H,)`` [rad] after which the hand grasps across what is looked for, see `Objective.turn`."""
         axis = self._judged.long_axis
         return None if axis is None or not self._config.across else turn_across(chunk, axis)
 
-    @torch.no_grad()
     def off_centre(self, chunk: Tensor) -> Tensor:
         """Image widths ``(H,)`` between the commanded tool and what is looked for, see `Objective.off_centre`."""
-        o = self._judged.scene.imagine(self._bundle.world_model, chunk[None], self._config.flow_steps)
-        target = self._bundle.semantic.relevance(o.latents, self._judged.task.target)
-        return self._scores(chunk[None], o, self._uncertainty(o), target).frame_distance[0]
+        return self.future(chunk).off_centre
 
     @torch.no_grad()
     def _uncertainty(self, o: Imagined) -> Tensor:

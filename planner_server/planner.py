@@ -77,16 +77,16 @@ class Planner:
         with stage("refine"):  # local planner: GradOpt, K iterations; what cannot be trusted is not climbed
             local_planner = Unrefined() if judged.uncertain else self._local_planner
             budget = Budget(self.config.iterations, check=stage.check)
-            local = local_planner.refine(self.problem(judged, request.seed), budget)
+            objective = self.objective(judged, request.seed)
+            local = local_planner.refine(self.problem(judged, objective), budget)
             a = local.chunk.double().cpu().numpy()
             a = project(a, situation.start, judged.limits) if local.refined else winner
-            with torch.no_grad():
-                o, h = self._imagine(judged.scene, self._tensor(a[None]))
+            future = objective.future(self._tensor(a))
 
         imagination = None
         if request.frames_wanted:
             with stage("render"), torch.no_grad():
-                imagination = render(self._bundle.world_model, o.latents, h.h)
+                imagination = render(self._bundle.world_model, future.latents[None], future.h[None])
 
         self.remember(context.robot_id, situation.times, a)
         return Plan(
@@ -97,7 +97,7 @@ class Planner:
             chosen=judged.best,
             refined=local.refined,
             objective=(local.before, local.after),
-            uncertainty=float(h.h.mean()),
+            uncertainty=float(future.h.mean()),
             proposers=judged.notes,
             timings={**stage.timings, "total": 1e3 * (time.perf_counter() - begun)},
             imagination=imagination,
@@ -150,11 +150,14 @@ class Planner:
             task, carrying, scene, situation, limits, axis, tuple(proposals), notes, evidence, r, reward, uncertain
         )
 
-    def problem(self, judged: Judgement, seed: int) -> Problem:
+    def objective(self, judged: Judgement, seed: int) -> LocalObjective:
+        """J around a judgement; ``seed`` is that of the request."""
+        return LocalObjective(self._bundle, judged, self.config, seed)
+
+    def problem(self, judged: Judgement, objective: LocalObjective) -> Problem:
         """What the local planner may improve: the winner, under J."""
-        objective = LocalObjective(self._bundle, judged, self.config, seed)
         winner, start = self._tensor(judged.winner), self._tensor(judged.situation.start)
-        return Problem(winner, start, objective, judged.limits, seed)
+        return Problem(winner, start, objective, judged.limits, objective.seed)
 
     def __call__(self, request: PlanRequest, context: Context) -> Plan:
         """The same as `plan`: what `PlanServer` calls."""
