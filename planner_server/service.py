@@ -177,6 +177,7 @@ def openpi_policy(bundle: Bundle, address: str, patience: float) -> OpenPiPolicy
         StartError: The address is not understood, or the bundle lacks one of these cameras.
     """
     riding = [camera.mount != "base" for camera in bundle.config.cameras]
+    riding = riding or [view == "wrist" for view in bundle.config.views]  # not calibrated: their names have to do
     if all(riding) or not any(riding):
         raise StartError(f"a policy sees a scene and a wrist camera; {bundle.config.name} has {bundle.config.views}")
     try:

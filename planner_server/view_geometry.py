@@ -22,15 +22,18 @@ def desired_centres(
     the image are moved to its border, so that distances stay bounded.
 
     Args:
-        cameras: The bundle's cameras, ``V`` of them.
+        cameras: The bundle's cameras, ``V`` of them. None are calibrated: the middle of the picture, for every view.
         image_size: Height and width of the pictures their matrices are for, pixels.
         poses: ``(..., 7)`` flange poses.
         beyond: Metres past the pinch point along the approach direction: where to aim from a distance.
 
     Returns:
-        ``(..., V, 2)`` x and y in units of the image's **width**, origin at its upper left corner.
+        ``(..., V, 2)`` x and y in units of the image's **width**, origin at its upper left corner; V is 1 without
+        cameras.
     """
     height, width = image_size
+    if not cameras:
+        return np.broadcast_to([0.5, 0.5 * height / width], (*poses.shape[:-1], 1, 2))
     aim = PINCH_OFFSET @ [0.0, 0.0, beyond, 1.0]
     centres = []
     for camera in cameras:

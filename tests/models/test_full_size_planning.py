@@ -27,6 +27,10 @@ from models.ctrl_world.footage import Footage
 from models.ctrl_world.video_model import CtrlWorldModel
 from models.errors import BundleError
 from models.head_unet import HeadConfig
+from plan_protocol.server import Context
+from planner_server.config import PlannerConfig
+from planner_server.limits import project
+from planner_server.service import blank_request, build_planner, openpi_policy
 
 CONFIG = reduced_config()
 
@@ -98,6 +102,34 @@ def test_a_bundle_with_heads_judges_what_it_imagines(bundle, world: Path):
     assert bundle.config.history_offsets == (-12, -9, -6, -3, 0)
 
 
+def test_a_bundle_without_calibrated_cameras_plans(bundle, monkeypatch):
+    """Algorithm 3 on the reduced bundle, decoding apart: motions along the axes, one of them chosen and refined."""
+    monkeypatch.setattr(VideoAutoencoder, "decode_pixels", lambda self, latents, views: painted(latents, 8))
+    assert bundle.config.cameras == ()
+    planner = build_planner(bundle, PlannerConfig(flow_steps=1, iterations=1, unsure=1.0), proposers=("basis",))
+    request = blank_request(bundle)
+    plan = planner.plan(request, Context("arm", "session"))
+    assert plan.poses.shape == (4, 7)
+    assert np.allclose(project(plan.poses, request.committed[-1], planner.limits), plan.poses, atol=1e-4)
+    assert [candidate.name for candidate in plan.candidates][:2] == ["+x", "-x"]
+    assert len({candidate.reward for candidate in plan.candidates}) > 3, "all futures look the same"
+    assert plan.candidates[plan.chosen].reward == max(candidate.reward for candidate in plan.candidates)
+    assert plan.objective[1] >= plan.objective[0]
+    assert 0 < plan.uncertainty <= 1
+    assert all(0 <= candidate.distance <= 1 for candidate in plan.candidates)
+
+
+def test_a_policy_finds_its_cameras_by_name_where_none_is_calibrated(bundle):
+    policy = openpi_policy(bundle, "ws://127.0.0.1:9", 0.0)
+    assert (policy._exterior, policy._wrist) == (0, 2)
+    policy.close()
+
+
+def painted(latents: Tensor, rows: int) -> Tensor:
+    """Pictures that show three channels of the latents."""
+    return torch.sigmoid(latents.unflatten(3, (3, rows)).transpose(2, 3)[:, :, :, :3])
+
+
 class Small(nn.Module):
     """A denoiser of one weight: the whole network takes too long on pictures of full size."""
 
@@ -165,8 +197,7 @@ def test_heads_are_trained_and_make_a_bundle_that_plans(small_world: Small, worl
         "value": HeadConfig(bins=20, highest=1.0, **narrow),
     }
     monkeypatch.setattr(heads_stage, "fresh_heads", lambda model, cameras: fresh_heads(model, cameras, **sizes))
-    pixels = lambda latents, views: torch.sigmoid(latents.unflatten(3, (3, 24)).transpose(2, 3)[:, :, :, :3])  # noqa: E731
-    monkeypatch.setattr(VideoAutoencoder, "decode_pixels", lambda self, latents, views: pixels(latents, views))
+    monkeypatch.setattr(VideoAutoencoder, "decode_pixels", lambda self, latents, views: painted(latents, 24))
     data = write_real(tmp_path / "data")
     words = ["heads", "--bundle", world, "--data", data, "--out", tmp_path / "out", "--steps", 2, "--batch", 2]
     assert cli.main([str(word) for word in [*words, "--device", "cpu", "--threads", 1]]) == 0

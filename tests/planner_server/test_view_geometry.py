@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from planner_fakes import CAMERAS, SIZE, START
 
+from planner_server.centring import centres_of
 from planner_server.view_geometry import desired_centres
 from robot_model.conventions import PINCH_OFFSET, pose_to_matrix
 
@@ -31,3 +33,11 @@ def test_points_outside_the_picture_stay_at_its_border() -> None:
     assert centres.shape == (2, 3, 3, 2)
     assert (centres >= 0).all()
     assert (centres <= [1, SIZE[0] / WIDTH]).all()
+
+
+def test_without_calibrated_cameras_the_tool_belongs_into_the_middle_of_every_view() -> None:
+    chunk = np.tile(START, (4, 5, 1))
+    centres = desired_centres((), SIZE, chunk)
+    assert centres.shape == (4, 5, 1, 2)
+    assert (centres == [0.5, 0.5 * SIZE[0] / WIDTH]).all()
+    assert np.allclose(centres_of((), SIZE, torch.from_numpy(chunk)), centres)
