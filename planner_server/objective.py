@@ -14,7 +14,7 @@ from planner_server.centring import centres_of
 from planner_server.config import PlannerConfig
 from planner_server.imagination import shared_noise
 from planner_server.judgement import Judgement
-from planner_server.scoring import Scores, score
+from planner_server.scoring import Scores, reached, score
 from planner_server.weighting import confidence_weight
 
 NEXT_SEED = 7919
@@ -67,8 +67,8 @@ class LocalObjective:
         r = self._scores(chunks, o, h, target)
         if not draw:
             self._keep(o, h, r)
-        J = confidence_weight(h.mean((2, 3, 4)), config.doubt, config.weighting) * bundle.value.expected(
-            bundle.value(o, target)
+        J = confidence_weight(h.mean((2, 3, 4)), config.doubt, config.weighting) * reached(
+            bundle.value.expected(bundle.value(o, target))
         )
         J = J + config.approach * r.frame_reward
         if self._judged.long_axis is not None:

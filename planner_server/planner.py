@@ -28,6 +28,7 @@ from planner_server.local_planners.none import Unrefined
 from planner_server.objective import LocalObjective
 from planner_server.proposers.interfaces import Proposal, Proposer, Situation
 from planner_server.render import render
+from planner_server.scoring import reached
 from planner_server.stages import Stages
 from planner_server.view_geometry import desired_centres
 from robot_model.conventions import PINCH_OFFSET
@@ -139,7 +140,7 @@ class Planner:
 
         with stage("score"), torch.no_grad():  # r^i <- w(h^i) R(o^i, a^i), arg max over i
             relevance = {p: self._bundle.semantic.relevance(o.latents, p) for p in {phrase, task.target}}
-            V = self._bundle.value.expected(self._bundle.value(o, relevance[task.target])).mean(1)
+            V = reached(self._bundle.value.expected(self._bundle.value(o, relevance[task.target]))).mean(1)
             c, seen_now, views = self._centres(A, carrying), seen.amax((-2, -1)), self._view_weights()
             travel, toggles = self._travel(A, situation.start)
             evidence = Evidence(A, relevance[phrase], h.h, c, seen_now, views, travel, toggles, V)

@@ -115,6 +115,15 @@ def score(
     )
 
 
+def reached(V: Tensor) -> Tensor:
+    """Highest expected return ``(B, H)`` up to each frame.
+
+    What was reached is not lost again. After the fingers let go over the bowl, E[V] rises for a frame and then falls,
+    because the imagined fall blurs; with the plain sum a hand full over the bowl would never open.
+    """
+    return V.cummax(dim=1).values
+
+
 def views_in_use(seen_now: Tensor, r_s: Tensor, visible: float) -> Tensor:
     """Which views ``(V,)`` the reward looks at, the same for all candidates; none when the object is nowhere.
 

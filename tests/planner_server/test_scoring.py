@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from planner_server.config import PlannerConfig
-from planner_server.scoring import Scores, cell_centres, score
+from planner_server.scoring import Scores, cell_centres, reached, score
 from planner_server.weighting import apply_weight, confidence_weight
 
 B, H, V, A = 2, 3, 2, (12, 20)
@@ -120,3 +120,12 @@ def test_with_something_to_trust_exploring_does_not_pay() -> None:
     h[:] = 0.05
     result = score(relevance, h, centres, torch.ones(V), torch.ones(V), torch.tensor([0.0, 1.0]), PlannerConfig())
     assert result.reward[0] > result.reward[1]
+
+
+def test_what_was_reached_is_not_lost_to_the_blur_that_follows() -> None:
+    V = torch.tensor([[0.7, 0.7, 0.69, 0.68, 0.66], [0.78, 0.7, 0.5, 0.3, 0.3], [0.0, 0.1, 0.05, 0.2, 0.3]])
+    kept = reached(V)
+    assert kept[1].tolist() == pytest.approx([0.78] * 5)
+    assert kept[2].tolist() == pytest.approx([0.0, 0.1, 0.1, 0.2, 0.3])
+    assert kept.mean(1).argmax() == 1, "letting go over the bowl wins over holding on"
+    assert V.mean(1).argmax() == 0
