@@ -126,6 +126,13 @@ def parser() -> argparse.ArgumentParser:
         help="most seconds that a plan waits for the policy (%(default)s)",
     )
     options.add_argument(
+        "--policy-adapter",
+        default="auto",
+        metavar="NAME|FILE",
+        help="where the policy's joint velocities take the arm: integrate (exactly), droid (as DROID's controller "
+        "follows them), a file of `vidplan train adapter` or Ctrl-World's; auto: as the policy's server says, else droid",
+    )
+    options.add_argument(
         "--ray",
         metavar="ADDRESS",
         help="share candidates and robots among replicas of the models on the GPUs and machines of a Ray cluster: its "
@@ -187,7 +194,9 @@ def _serve(arguments: argparse.Namespace) -> int:
         keys = server_keys(arguments.curve_keys) if arguments.curve_keys else None
         bundle = open_bundle(arguments.bundle, arguments.device, judged=True)
         hurry(bundle, arguments.device, arguments.compile, arguments.gradients == "last")
-        policy = openpi_policy(bundle, arguments.policy, arguments.policy_wait) if arguments.policy else None
+        policy = None
+        if arguments.policy:
+            policy = openpi_policy(bundle, arguments.policy, arguments.policy_wait, arguments.policy_adapter)
         if arguments.mode == "nominal":
             planner: Planner = build_nominal(bundle, config, policy)
         else:
@@ -256,6 +265,7 @@ def _serve_replicas(arguments: argparse.Namespace, config: PlannerConfig) -> int
             arguments.threads,
             arguments.compile,
             arguments.gradients == "last",
+            arguments.policy_adapter,
         )
         fleet = RayFleet(recipe, arguments.ray, arguments.replicas or REPLICAS)
         for number in (signal.SIGINT, signal.SIGTERM):  # Ray has put its own in place

@@ -20,6 +20,7 @@ from planner_server.config import PROPOSERS, PlannerConfig
 from planner_server.errors import StartError
 from planner_server.limits import Limits
 from planner_server.planner import Planner
+from planner_server.policy.adapters import AUTO
 from planner_server.policy.errors import PolicyError
 from planner_server.proposers.basis import BasisProposer
 from planner_server.proposers.biased import BiasedProposer, NominalPolicy, PreviousPlan
@@ -46,6 +47,7 @@ class Recipe:
         threads: CPU threads of the models; None: torch decides.
         compiled: See `hurry`.
         last_step_only: See `hurry`.
+        policy_adapter: How the arm follows the policy's joint velocities, see `AdapterChoice`.
     """
 
     bundle: Path
@@ -57,6 +59,7 @@ class Recipe:
     threads: int | None = None
     compiled: str | None = None
     last_step_only: bool = False
+    policy_adapter: str = AUTO
 
     def open_bundle(self) -> Bundle:
         """See `open_bundle`; judged by the probe in its folder where there is one."""
@@ -66,7 +69,9 @@ class Recipe:
 
     def build_planner(self, bundle: Bundle) -> Planner:
         """See `build_planner`."""
-        policy = openpi_policy(bundle, self.policy, self.policy_wait) if self.policy else None
+        policy = None
+        if self.policy:
+            policy = openpi_policy(bundle, self.policy, self.policy_wait, self.policy_adapter)
         return build_planner(bundle, self.config, self.device, policy, self.proposers)
 
 
@@ -170,18 +175,18 @@ def choose_proposers(names: Sequence[str], config: PlannerConfig, policy: Nomina
     return chosen
 
 
-def openpi_policy(bundle: Bundle, address: str, patience: float) -> OpenPiPolicy:
+def openpi_policy(bundle: Bundle, address: str, patience: float, adapter: str = AUTO) -> OpenPiPolicy:
     """The policy at an address, seeing the bundle's first scene camera and its wrist camera.
 
     Raises:
-        StartError: The address is not understood, or the bundle lacks one of these cameras.
+        StartError: The address is not understood, the adapter cannot be used, or the bundle lacks one of these cameras.
     """
     riding = [camera.mount != "base" for camera in bundle.config.cameras]
     riding = riding or [view == "wrist" for view in bundle.config.views]  # not calibrated: their names have to do
     if all(riding) or not any(riding):
         raise StartError(f"a policy sees a scene and a wrist camera; {bundle.config.name} has {bundle.config.views}")
     try:
-        return OpenPiPolicy(address, riding.index(False), riding.index(True), patience)
+        return OpenPiPolicy(address, riding.index(False), riding.index(True), patience, adapter)
     except PolicyError as error:
         raise StartError(str(error)) from error
 
