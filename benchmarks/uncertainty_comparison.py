@@ -5,8 +5,8 @@
 Trains what is not there yet (the probes on the same clips, a probe end to end, the members of the ensemble) in RUN, a
 work folder of `vidplan train` whose stages are finished, and measures all judges on the same held-out clips, in and out
 of distribution: calibration, correlation with the error, detection of unfamiliar recordings, and the cost of a plan.
-Interrupted training goes on; figures go to OUT/comparison.json and .md, pictures beside them.
-`docs/uncertainty-comparison.md` reads them.
+Interrupted training and measuring go on (delete OUT/judges to measure again). Figures go to OUT/comparison.json and .md,
+pictures beside them; `docs/uncertainty-comparison.md` reads them.
 
 Seconds are this process's CPU time; planners of all judges take turns. S-QUBED has no place in a plan: its cost is that
 of the videos it asks for (ten refined instructions, ten videos each), imagined in the same run.
@@ -70,9 +70,15 @@ def main() -> int:
     judges, made = entrants(bundle, workshop, options)
     recordings = {name: _clips(bundle, options.evaluation / name, options.clips) for name in ("held-out", *options.ood)}
     known = recordings.pop("held-out")
-    part = measure_judges(bundle, judges, known, recordings, _say)
-    part |= {"made": made, "plan": cost_of_plans(bundle, judges, options.plans)}
-    options.out.mkdir(parents=True, exist_ok=True)
+    kept = options.out / "judges"
+    kept.mkdir(parents=True, exist_ok=True)
+    part = {"judges": {}, "made": made, "plan": cost_of_plans(bundle, judges, options.plans)}
+    for name, judge in judges.items():
+        file = kept / f"{name.replace(' ', '-')}.json"
+        if not file.is_file():
+            file.write_text(json.dumps(measure_judges(bundle, {name: judge}, known, recordings, _say)))
+        one = json.loads(file.read_text())
+        part |= {**one, "judges": {**part["judges"], **one["judges"]}}
     (options.out / "comparison.json").write_text(json.dumps(part, indent=1) + "\n")
     text = "\n".join(markdown(table) for table in (comparison(part), probes(part), targets(part)))
     (options.out / "comparison.md").write_text(text)
@@ -193,7 +199,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--calibrating", type=int, default=192, metavar="N", help="training clips (%(default)s)")
     parser.add_argument("--plans", type=int, default=7, metavar="N", help="timed plans of each judge (%(default)s)")
     parser.add_argument(
-        "--steps", type=int, default=350, metavar="N", help="training steps of the probes (%(default)s)"
+        "--steps", type=int, default=220, metavar="N", help="training steps of the probes (%(default)s)"
     )
     parser.add_argument("--minutes", type=float, metavar="M", help="train the probes for this long instead")
     parser.add_argument("--end-to-end", type=int, default=100, metavar="N", help="steps of that probe (%(default)s)")

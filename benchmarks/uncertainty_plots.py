@@ -23,6 +23,8 @@ def draw_reliability(part: Mapping[str, Any], file: Path, columns: int = 4) -> N
     for axis, (name, entry) in zip(axes, judges.items(), strict=False):
         axis.plot([0, 1], [0, 1], color="#9ca3af", linewidth=1)
         for recording, found in {"in distribution": entry, **entry["unfamiliar"]}.items():
+            if not found["curve_moving"]:
+                continue
             confidence, frequency, _ = np.array(found["curve_moving"]).T
             colour = COLOURS.get(recording, "#7c3aed")
             axis.plot(confidence, frequency, color=colour, marker="o", markersize=2.5, linewidth=1.2, label=recording)

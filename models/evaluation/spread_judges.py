@@ -22,7 +22,7 @@ from models.uncertainty.baselines.spread import Predictions, spread_of
 from models.uncertainty.c3 import FeaturedVideoModel
 
 ENSEMBLE, DROPOUT = "deep ensemble", "MC dropout"
-RATES = (0.05, 0.1, 0.2, 0.3, 0.5)
+RATES = (0.05, 0.1, 0.2, 0.4)
 """Dropout rates to choose from."""
 
 

@@ -43,7 +43,7 @@ class DropoutSpread:
     The tabletop denoiser was trained without dropout: it is put in at inference, behind the last attention block.
     """
 
-    def __init__(self, model: VideoModel, rate: float, samples: int = 8) -> None:
+    def __init__(self, model: VideoModel, rate: float, samples: int = 5) -> None:
         self.model, self.rate, self.samples = model, rate, samples
 
     def __call__(self, imagined: Imagined) -> Tensor:
@@ -72,10 +72,13 @@ class SpreadJudge:
     ) -> None:
         self.predictions, self.calibration = predictions, calibration
         self.scale, self.eps, self._views = scale, eps, views
+        self._last: tuple[Imagined, Tensor] | None = None
 
     def spread(self, imagined: Imagined) -> Tensor:
-        """Standard deviation of the predictions ``(B, H, V, C, h, w)``."""
-        return spread_of(self.predictions, imagined, self._views)
+        """Standard deviation of the predictions ``(B, H, V, C, h, w)``; that of the last video is kept."""
+        if self._last is None or self._last[0] is not imagined:
+            self._last = imagined, spread_of(self.predictions, imagined, self._views)
+        return self._last[1]
 
     def confidences(self, imagined: Imagined, scales: Sequence[float]) -> list[Tensor]:
         """Probabilities ``(B, H, V, C, h, w)`` that errors are at most each of ``scales`` of the error scale."""
