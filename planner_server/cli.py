@@ -130,7 +130,7 @@ def parser() -> argparse.ArgumentParser:
         default="auto",
         metavar="NAME|FILE",
         help="where the policy's joint velocities take the arm: integrate (exactly), droid (as DROID's controller "
-        "follows them), a file of `vidplan train adapter` or Ctrl-World's; auto: as the policy's server says, else droid",
+        "follows them), a file of `vidplan train adapter` or Ctrl-World's; auto: what the server says, else droid",
     )
     options.add_argument(
         "--ray",
