@@ -71,7 +71,7 @@ class Advection(nn.Module):
             dim=2,
         )
         height, width = self.image_size
-        grid = sources / sources.new_tensor([width, height]) * 2 - 1
+        grid = torch.stack([sources[..., 0] / width, sources[..., 1] / height], dim=-1) * 2 - 1
         views = functional.pixel_shuffle(split_views(current[:, None], len(self.riding))[:, 0].flatten(0, 1), FOLD)
         views = views.unflatten(0, (batch, 1, -1)).expand(-1, horizon, -1, -1, -1, -1).flatten(0, 2)
         moved = functional.grid_sample(views, grid.flatten(0, 2), padding_mode="border", align_corners=False)

@@ -79,7 +79,7 @@ class ToolHeatMaps(nn.Module):
     def forward(self, points: Tensor, flange: Tensor) -> Tensor:
         """Heat maps ``(B, N, 2, V*h, w)``: the point itself, and its shadow straight down on the table (z = 0)."""
         count = points.shape[1]
-        shadows = points * points.new_tensor([1.0, 1.0, 0.0])
+        shadows = torch.cat([points[..., :2], torch.zeros_like(points[..., 2:])], dim=-1)
         pixels, _ = self.project(torch.cat([points, shadows], dim=1), flange)
         height, width = self.image_size
         x = pixels[..., 0].clamp(-width, 2 * width)

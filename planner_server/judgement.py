@@ -118,18 +118,10 @@ class Judgement:
     def candidates(self) -> tuple[Candidate, ...]:
         """The message's view of the verdict."""
         r = self.scores
+        figures = torch.stack([self.reward, r.relevance, r.distance, r.uncertainty, r.weight, self.evidence.value], 1)
         return tuple(
-            Candidate(
-                name=proposal.name,
-                poses=proposal.poses,
-                reward=float(self.reward[i]),
-                relevance=float(r.relevance[i]),
-                distance=float(r.distance[i]),
-                uncertainty=float(r.uncertainty[i]),
-                weight=float(r.weight[i]),
-                value=float(self.evidence.value[i]),
-            )
-            for i, proposal in enumerate(self.proposals)
+            Candidate(proposal.name, proposal.poses, *row)
+            for proposal, row in zip(self.proposals, figures.tolist(), strict=True)
         )
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from planner_server import rotations
+from planner_server.constants import constant
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Limits:
         Returns:
             ``(..., H, 7)`` poses, same dtype and device.
         """
-        lower, upper = chunk.new_tensor(self.workspace_lower), chunk.new_tensor(self.workspace_upper)
+        lower, upper = constant(self.workspace_lower, chunk), constant(self.workspace_upper, chunk)
         previous = start.to(chunk).expand(chunk[..., 0, :].shape)
         feasible = []
         for k in range(chunk.shape[-2]):
@@ -86,11 +87,11 @@ class Limits:
 
     def _level(self, rotation: Tensor) -> tuple[Tensor, Tensor]:
         """Quaternions ``(..., 4)`` brought upright the shortest way as far as needed; ``(..., 1)`` which were."""
-        approach = rotations.turned(rotation, rotation.new_tensor([0.0, 0.0, 1.0]))
-        down = rotation.new_tensor([0.0, 0.0, -1.0])
+        approach = rotations.turned(rotation, constant((0.0, 0.0, 1.0), rotation))
+        down = constant((0.0, 0.0, -1.0), rotation)
         across = torch.linalg.cross(approach, down.expand_as(approach))
         sine = torch.sqrt((across**2).sum(-1, keepdim=True) + 1e-18)
-        axis = torch.where(sine > 1e-6, across / sine, rotation.new_tensor([1.0, 0.0, 0.0]))  # straight up: any way
+        axis = torch.where(sine > 1e-6, across / sine, constant((1.0, 0.0, 0.0), rotation))  # straight up: any way
         excess = (torch.atan2(sine, -approach[..., 2:]) - self.max_tilt).clamp(min=0.0)
         return rotations.multiply(rotations.exponential(excess * axis), rotation), excess > 0
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from planner_server.constants import constant
+
 TINY = 1e-12
 
 
@@ -54,7 +56,7 @@ def multiply(a: Tensor, b: Tensor) -> Tensor:
 
 def conjugate(quaternion: Tensor) -> Tensor:
     """Inverse rotation of a unit quaternion."""
-    return quaternion * quaternion.new_tensor([-1.0, -1.0, -1.0, 1.0])
+    return quaternion * constant((-1.0, -1.0, -1.0, 1.0), quaternion)
 
 
 def turned(quaternion: Tensor, vector: Tensor) -> Tensor:

@@ -109,7 +109,7 @@ def score(
         weight=at_best(w),
         uncertainty=h.mean((1, 2, 3, 4)),
         frame_reward=frame_reward,
-        frame_distance=mean_over(d, views) if views.any() else torch.full_like(frame_reward, torch.inf),
+        frame_distance=mean_over(d, views).masked_fill(~views.any(), torch.inf),
         views=views,
         exploration=exploration,
     )
@@ -133,9 +133,8 @@ def views_in_use(seen_now: Tensor, r_s: Tensor, visible: float) -> Tensor:
         visible: Relevance from which an object counts as seen.
     """
     observed = seen_now >= visible
-    if observed.any():
-        return observed
-    return (r_s >= visible).float().mean((0, 1)) > 0.5
+    imagined = (r_s >= visible).float().mean((0, 1)) > 0.5
+    return torch.where(observed.any(), observed, imagined)
 
 
 def mean_over(value: Tensor, views: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from planner_server.constants import constant
 from planner_server.local_planners.interfaces import Best, Budget, Problem, Refinement, displace
 
 
@@ -51,7 +52,7 @@ class GradientAscent:
         gradient = torch.nan_to_num(gradient, nan=0.0, posinf=0.0, neginf=0.0)
         parts = (
             (gradient[..., :3], self.step_position),
-            (gradient[..., 3:6] * gradient.new_tensor(self.turn_axes), self.step_rotation),
+            (gradient[..., 3:6] * constant(self.turn_axes, gradient), self.step_rotation),
             (gradient[..., 6:], self.step_gripper),
         )
         return torch.cat([size * part / part.norm(dim=-1).max().clamp(min=1e-12) for part, size in parts], -1)

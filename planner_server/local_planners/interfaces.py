@@ -99,11 +99,12 @@ class Best:
 
     def see(self, chunks: Tensor, values: Tensor) -> None:
         """Take note of chunks ``(B, H, 7)`` and their J ``(B,)``; the very first row is the winner's."""
+        known = values.tolist()  # read once: the device is waited for
         if self.before == -math.inf:
-            self.before = self.after = float(values[0])
-        best = int(values.argmax())
-        if float(values[best]) > self.after + NOISE_MARGIN:
-            self.chunk, self.after = chunks[best].detach(), float(values[best])
+            self.before = self.after = known[0]
+        best = max(range(len(known)), key=known.__getitem__)
+        if known[best] > self.after + NOISE_MARGIN:
+            self.chunk, self.after = chunks[best].detach(), known[best]
 
     def refinement(self) -> Refinement:
         """The result."""
