@@ -1,6 +1,6 @@
 """A policy alone, closed loop in the simulated cell: cell + policy + joint velocities, no planner, no bridge, no ROS.
 
-    python benchmarks/policy_in_the_cell.py --policy runs/policy/policy.safetensors [--tasks carrot,pea] [--episodes 10]
+    python benchmarks/policy_in_the_cell.py [--policy FILE] [--tasks carrot,pea] [--episodes 10]
 
 The policy sees what openpi's protocol would bring it and is asked again every `--every` control steps (15 Hz). One line
 per trial: done, the first object touched, seconds. The scenes are those of `vidplan sim --task NAME --seed N`.
@@ -19,6 +19,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from planner_server.policy.cli import DEFAULT_POLICY  # noqa: E402
 from planner_server.policy.cloned import ServedPolicy  # noqa: E402
 from planner_server.policy.droid import STEP_ANGLE, droid_observation  # noqa: E402
 from robot_model.conventions import CONTROL_PERIOD  # noqa: E402
@@ -37,7 +38,7 @@ SEEN = (80, 48)
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--policy", type=Path, required=True)
+    parser.add_argument("--policy", type=Path, default=DEFAULT_POLICY, help="(%(default)s)")
     parser.add_argument("--tasks", default=",".join(TASKS))
     parser.add_argument("--episodes", type=int, default=10)
     parser.add_argument("--seed", type=int, default=100, help="of the first scene (%(default)s)")

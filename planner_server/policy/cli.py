@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 DEFAULT_ADDRESS = "ws://127.0.0.1:8000"
+DEFAULT_POLICY = Path(__file__).resolve().parents[2] / "models" / "policies" / "cloned" / "policy.safetensors"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -20,7 +21,13 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = options.add_subparsers(dest="command", required=True)
     serve = commands.add_parser("serve", help="answer observations with chunks of joint velocities")
-    serve.add_argument("--policy", type=Path, required=True, metavar="FILE", help="policy.safetensors of a training")
+    serve.add_argument(
+        "--policy",
+        type=Path,
+        default=DEFAULT_POLICY,
+        metavar="FILE",
+        help="policy.safetensors of a training (%(default)s)",
+    )
     serve.add_argument(
         "--address", default=DEFAULT_ADDRESS, help="where to listen, port 0 for a free one (%(default)s)"
     )

@@ -14,9 +14,10 @@ import pytest
 import torch
 
 from models.policy import ClonedPolicy, PolicyConfig, save_policy
+from planner_server.policy.cli import DEFAULT_POLICY
 from planner_server.policy.client import PolicyClient
 from planner_server.policy.cloned import ServedPolicy
-from planner_server.policy.droid import checked_actions, droid_observation
+from planner_server.policy.droid import PROMPT, checked_actions, droid_observation
 from planner_server.policy.errors import MessageError, RefusedError
 from robot_model.conventions import DROID_RESET_JOINTS
 
@@ -101,3 +102,14 @@ def test_a_missing_policy_and_missing_data_end_with_a_message(tmp_path: Path, ca
     assert "vidplan policy train" in capsys.readouterr().err
     assert main(["train", "--data", str(tmp_path), "--out", str(tmp_path / "out")]) == 1
     assert "vidplan sim record" in capsys.readouterr().err
+
+
+def test_the_shipped_policy_understands_a_carrot_and_not_a_pea() -> None:
+    policy = ServedPolicy(DEFAULT_POLICY)
+    carrot, towel, pea, tape = (
+        policy.infer(ASKED | {PROMPT: f"put the {name} in the bowl"})["actions"]
+        for name in ("carrot", "towel", "pea", "measuring tape")
+    )
+    assert carrot.shape == (30, 8)
+    said, unheard = np.abs(carrot - towel)[:, :7].max(), np.abs(pea - tape)[:, :7].max()
+    assert said > 5 * unheard, "words that no demonstration had say next to nothing"
