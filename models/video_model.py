@@ -20,8 +20,8 @@ class VideoModel(nn.Module):
     """Predicts the change of the latents from the current frame, scaled to unit variance per imagined frame.
 
     Attributes:
-        fast: Imagine in bfloat16 (up to twice as fast where the processor has it), gradients included: what is refined is
-            then what was judged.
+        fast: Imagine in bfloat16 (up to twice as fast where the processor has it), gradients included: what is refined
+            is what was judged.
     """
 
     change_scale: Tensor

@@ -57,16 +57,19 @@ def _measure_models(
     bundle: Bundle, settings: Settings, wanted: list[str], parts: Parts, media: Media, say: Say
 ) -> None:
     try:
-        found = recordings.prepare(settings.data, settings.ood, settings.quick, settings.workers, say)
+        fitted = "controllability" in wanted
+        found = recordings.prepare(settings.data, settings.ood, settings.quick, fitted, settings.workers, say)
     except EvaluationError as error:
         parts.failed |= {part: str(error) for part in wanted}
         return
     measured_on: dict[str, Any] = {name: str(getattr(settings, name)) for name in ("data", "ood", "lpips")}
     measured_on["planner_steps"] = PlannerConfig().flow_steps
     for part in wanted:
-        timed = {"threads": settings.threads} if part == "speed" else {}
+        more: dict[str, Any] = {"threads": settings.threads} if part == "speed" else {}
+        if part == "controllability":
+            more = {"fitting": str(found.fitting)}
         file = parts.folder / f"{part}.npz"
-        parts.run(part, {**measured_on, **timed}, partial(_measure_part, bundle, settings, found, part, file, say))
+        parts.run(part, {**measured_on, **more}, partial(_measure_part, bundle, settings, found, part, file, say))
         if part in parts.results:
             load_media(file, media)
 

@@ -22,17 +22,27 @@ LONG, SHORT = 66, 45
 
 @dataclass(frozen=True)
 class Wanted:
-    """One recording that may have to be made: all of its episodes in the split ``val``."""
+    """One recording that may have to be made.
+
+    Attributes:
+        folder: Where.
+        look: Of its cells.
+        seed: Of its episodes.
+        episodes: How many.
+        frames: Most frames of each.
+        held_out: All episodes in the split ``val``, instead of every tenth.
+    """
 
     folder: Path
     look: str
     seed: int
     episodes: int
     frames: int
+    held_out: bool = True
 
     def complete(self) -> bool:
         """Whether all its episodes are there."""
-        return len(list((self.folder / "annotation" / "val").glob("*.json"))) >= self.episodes
+        return len(list((self.folder / "annotation").glob("*/*.json"))) >= self.episodes
 
 
 @dataclass(frozen=True)
@@ -51,7 +61,7 @@ class Recordings:
 
 
 def prepare(
-    data: Path | None, ood: Path | None, quick: bool, workers: int, say: Callable[[str, float], None]
+    data: Path | None, ood: Path | None, quick: bool, fitted: bool, workers: int, say: Callable[[str, float], None]
 ) -> Recordings:
     """Folders to measure on; records what was not given and is not there yet, and goes on where that was interrupted.
 
@@ -59,6 +69,7 @@ def prepare(
         data: Recording with a ``val`` split; None: make one.
         ood: Folder with a recording for each look of `UNFAMILIAR` that is to be measured; None: make them.
         quick: Make few episodes.
+        fitted: Something will be fitted; where ``data`` is made here, so are episodes for that.
         workers: Recording processes.
         say: Told what is done and the share of it that is.
 
@@ -81,9 +92,13 @@ def prepare(
             unfamiliar[look] = ood / look
     if ood is not None and not unfamiliar:
         raise EvaluationError(f"{ood} holds none of the recordings {', '.join(UNFAMILIAR)} (each with annotation/val)")
-    chosen = data or held_out.folder
-    fitting = chosen if (chosen / "annotation" / "train").is_dir() else None
-    return Recordings(chosen, fitting, unfamiliar)
+    if data is not None:
+        return Recordings(data, data if (data / "annotation" / "train").is_dir() else None, unfamiliar)
+    seed = HELD_OUT_SEED + 1 + len(UNFAMILIAR)
+    fitting = Wanted(cache / "fitting", "varied", seed, 60 if quick else 300, SHORT, held_out=False)
+    if fitted:
+        _record(fitting, workers, say)
+    return Recordings(held_out.folder, fitting.folder if fitted else None, unfamiliar)
 
 
 def _record(wanted: Wanted, workers: int, say: Callable[[str, float], None]) -> None:
@@ -99,7 +114,7 @@ def _record(wanted: Wanted, workers: int, say: Callable[[str, float], None]) -> 
         "--workers": workers,
     }
     words = [str(word) for option in options.items() for word in option]
-    command = [sys.executable, "-m", "vidplan", "sim", "record", "--held-out", *words]
+    command = [sys.executable, "-m", "vidplan", "sim", "record", *words, *["--held-out"] * wanted.held_out]
     code = subprocess.run(command, stdout=subprocess.DEVNULL).returncode
     if code:
         raise EvaluationError(

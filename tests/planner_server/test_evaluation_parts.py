@@ -68,10 +68,13 @@ def recorder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]
 
     def run(command: list[str], **_: Any) -> SimpleNamespace:
         commands.append(command)
-        options = dict(zip(command[6::2], command[7::2], strict=True))
+        words = [word for word in command[5:] if word != "--held-out"]
+        options = dict(zip(words[::2], words[1::2], strict=True))
         if options["--look"] == "light":
             return SimpleNamespace(returncode=1)
-        episodes(Path(options["--out"]), int(options["--episodes"]))
+        folder, count = Path(options["--out"]), int(options["--episodes"])
+        held_out = count if "--held-out" in command else count // 10
+        episodes(episodes(folder, held_out), count - held_out, "train")
         return SimpleNamespace(returncode=0)
 
     monkeypatch.setattr(subprocess, "run", run)
@@ -92,37 +95,47 @@ def silent(what: str, fraction: float) -> None:
 
 def test_what_is_missing_is_recorded_once(recorder: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recordings, "UNFAMILIAR", ("stranger", "camera"))
-    found = recordings.prepare(None, None, quick=True, workers=2, say=silent)
-    assert [command[:6] for command in recorder] == [
-        [sys.executable, "-m", "vidplan", "sim", "record", "--held-out"] for _ in range(3)
-    ]
+    found = recordings.prepare(None, None, quick=True, fitted=False, workers=2, say=silent)
+    assert [command[:5] for command in recorder] == [[sys.executable, "-m", "vidplan", "sim", "record"]] * 3
+    assert all("--held-out" in command for command in recorder)
     seeds = [command[command.index("--seed") + 1] for command in recorder]
     assert len(set(seeds)) == 3
     assert all(int(seed) >= 1_000_000 for seed in seeds)
     assert list(found.unfamiliar) == ["stranger", "camera"]
     assert found.fitting is None
-    again = recordings.prepare(None, None, quick=True, workers=2, say=silent)
+    again = recordings.prepare(None, None, quick=True, fitted=False, workers=2, say=silent)
     assert again == found
     assert len(recorder) == 3
-    recordings.prepare(None, None, quick=False, workers=2, say=silent)
+    recordings.prepare(None, None, quick=False, fitted=False, workers=2, say=silent)
     assert len(recorder) == 6
+
+
+def test_what_is_fitted_gets_episodes_of_its_own(recorder: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recordings, "UNFAMILIAR", ("stranger",))
+    for _ in range(2):
+        found = recordings.prepare(None, None, quick=True, fitted=True, workers=2, say=silent)
+    assert len(recorder) == 3
+    assert "--held-out" not in recorder[-1]
+    assert len({command[command.index("--seed") + 1] for command in recorder}) == 3
+    assert found.fitting is not None
+    assert len(list((found.fitting / "annotation" / "train").iterdir())) > 40
 
 
 def test_recordings_that_are_given_are_used(recorder: list[list[str]], tmp_path: Path) -> None:
     data = episodes(episodes(tmp_path / "data", 2), 3, "train")
     episodes(tmp_path / "ood" / "camera", 2)
-    found = recordings.prepare(data, tmp_path / "ood", quick=True, workers=1, say=silent)
+    found = recordings.prepare(data, tmp_path / "ood", quick=True, fitted=True, workers=1, say=silent)
     assert found == recordings.Recordings(data, data, {"camera": tmp_path / "ood" / "camera"})
     assert recorder == []
     with pytest.raises(EvaluationError, match="annotation/val"):
-        recordings.prepare(tmp_path / "ood", None, quick=True, workers=1, say=silent)
+        recordings.prepare(tmp_path / "ood", None, quick=True, fitted=True, workers=1, say=silent)
     with pytest.raises(EvaluationError, match="stranger, light, camera"):
-        recordings.prepare(data, tmp_path / "data", quick=True, workers=1, say=silent)
+        recordings.prepare(data, tmp_path / "data", quick=True, fitted=True, workers=1, say=silent)
 
 
 def test_a_recording_that_fails_says_so(recorder: list[list[str]]) -> None:
     with pytest.raises(EvaluationError, match=r"light failed with exit code 1"):
-        recordings.prepare(None, None, quick=True, workers=2, say=silent)
+        recordings.prepare(None, None, quick=True, fitted=False, workers=2, say=silent)
 
 
 class Terminal(io.StringIO):
