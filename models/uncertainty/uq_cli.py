@@ -28,7 +28,7 @@ def main(argv: list[str]) -> int:
         print(f"vidplan uq: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("vidplan uq: stopped; samples made so far are kept, the same command goes on", file=sys.stderr)
+        print("vidplan uq: stopped; the same command goes on with the samples that were kept", file=sys.stderr)
         return 130
 
 
@@ -133,14 +133,12 @@ def _kind(*kinds: str) -> Callable[[str], str]:
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return value
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return int(text)
 
 
 def _dimensions(text: str) -> int:
-    value = int(text)
-    if not 2 <= value <= 1024:
-        raise argparse.ArgumentTypeError(f"{text} is not in 2..1024")
-    return value
+    if not text.isdecimal() or not 2 <= int(text) <= 1024:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number in 2..1024")
+    return int(text)

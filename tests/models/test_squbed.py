@@ -6,22 +6,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from scipy.stats import vonmises_fisher
 
 from models.errors import ModelsError
-from models.interfaces import Imagined
 from models.uncertainty import uq_cli
-from models.uncertainty.squbed import fit_vmf, vmf_entropy
+from models.uncertainty.squbed import vmf_entropy
 from models.uncertainty.squbed.accuracy import Accuracies, correlations, rank_correlation
 from models.uncertainty.squbed.bundle_parts import BundleTexts, LatentVideos, SceneVideos, phrase_of
 from models.uncertainty.squbed.decomposition import Projection, decompose
 from models.uncertainty.squbed.estimate import Dimensions, estimate
 from models.uncertainty.squbed.interfaces import Parts, Task
 from models.uncertainty.squbed.offline import HashedTexts, TemplateRefiner
-from models.uncertainty.squbed.planner_reading import change_directions, chunk_directions
 from models.uncertainty.squbed.prompts import read_prompts
 from models.uncertainty.squbed.samples import Amounts, SampleStore
+from models.uncertainty.squbed.scenes import RecordedScenes
 
 AMBIGUOUS, CLEAR = Task("put the object in the bowl"), Task("put the carrot in the bowl")
 
@@ -67,6 +65,9 @@ def test_known_samples_get_their_known_entropies():
     assert found.total == found.aleatoric + found.epistemic
     with pytest.raises(ModelsError, match="3 refined prompts but videos of 2"):
         decompose(texts, videos[:2])
+    by_region = decompose(texts, [np.stack(videos, axis=1)] * 3)
+    assert by_region.epistemic == pytest.approx(found.epistemic)
+    assert by_region.video_concentrations == pytest.approx([np.mean(found.video_concentrations)] * 3)
 
 
 def test_projection_keeps_the_directions_that_matter():
@@ -214,7 +215,7 @@ def test_the_object_of_a_prompt():
 
 
 def test_a_bundle_makes_and_embeds_videos_of_a_scene(bundle, dataset: Path):
-    model, embedder = SceneVideos(bundle, dataset), LatentVideos(bundle)
+    model, embedder = SceneVideos(bundle, RecordedScenes(bundle, dataset)), LatentVideos(bundle)
     videos = model.generate(CLEAR, "put the carrot in the bowl", 3, 0)
     assert videos.shape == (3, 6, 48, 240, 3)
     assert videos.dtype == np.uint8
@@ -262,51 +263,13 @@ def test_the_command_says_what_is_wrong(tmp_path: Path, bundle_path: Path, datas
     assert "--chat-url needs --chat-model" in capsys.readouterr().err
     assert uq_cli.main([*arguments, "--texts", "sentence"]) == 1
     assert "say which model: --texts sentence:MODEL" in capsys.readouterr().err
-    with pytest.raises(SystemExit):
-        uq_cli.main([*arguments, "--video-embedder", "eyes"])
-
-
-def test_a_planner_reads_spread_of_motions_and_of_futures(scene):
-    history, poses, _ = scene
-    rng = torch.Generator().manual_seed(0)
-
-    def chunks(spread: float) -> torch.Tensor:
-        moves = 0.1 * torch.tensor([1.0, 0, 0]) + spread * torch.randn(10, 3, generator=rng)
-        actions = poses[:1, -1:].expand(10, 5, 7).clone()
-        actions[..., :3] += torch.linspace(0.2, 1, 5)[None, :, None] * moves[:, None]
-        return actions
-
-    def futures(spread: float) -> Imagined:
-        latents = history[:1, -1:] + spread * torch.randn(10, 5, 48, 18, 10, generator=rng)
-        return Imagined(latents, history[:1].expand(10, *history.shape[1:]), poses[:1].expand(10, 2, 7), chunks(0.01))
-
-    measured = poses[:1].expand(10, 2, 7)
-    entropies = [fit_vmf(chunk_directions(measured, chunks(spread))).entropy for spread in (0.001, 0.01, 0.1)]
-    assert entropies == sorted(entropies)
-    still = chunk_directions(measured, poses[:1, -1:].expand(10, 5, 7))
-    assert still[:, -1] == pytest.approx(1.0)
-    scale = (0.4, 0.55, 0.65, 0.75, 0.8)
-    entropies = [fit_vmf(change_directions(futures(spread), scale)).entropy for spread in (0.01, 0.2, 1.0)]
-    assert entropies == sorted(entropies)
-
-
-def test_the_planners_reading_by_command(bundle_path: Path, dataset: Path, tmp_path: Path, capsys, monkeypatch):
-    places = {"carrot": torch.tensor([0.4, 0.25, 0.03]), "pea": torch.tensor([0.6, -0.25, 0.03])}
-    somewhere = torch.tensor([0.5, 0.0, 0.03])
-    monkeypatch.setattr(SceneVideos, "_target", lambda self, frame, pose, phrase: places.get(phrase, somewhere))
-    file = tmp_path / "prompts.jsonl"
-    rows = [
-        {"prompt": AMBIGUOUS.prompt, "objects": ["carrot", "pea"], "accuracy": 0.1},
-        {"prompt": CLEAR.prompt, "accuracy": 0.9, "frame": 5},
-    ]
-    file.write_text("\n".join(json.dumps(row) for row in [*rows, {"prompt": "grasp the pea", "accuracy": 0.8}]))
-    arguments = ["squbed", "--reading", "planner", "--prompts", str(file), "--out", str(tmp_path), "--threads", "1"]
-    arguments += ["--bundle", str(bundle_path), "--data", str(dataset), "--refinements", "4", "--videos", "3"]
-    assert uq_cli.main(arguments) == 0
-    results = json.loads((tmp_path / "squbed.json").read_text())
-    assert results["parts"]["embedder of Z"] == "chunk of motion"
-    assert results["kendall"]["total"]["given"]["n"] == 3
-    vague, clear, _ = results["prompts"]
-    assert vague["aleatoric"] > clear["aleatoric"]  # one object, one motion
-    assert not (tmp_path / "samples").exists()
-    assert "total with given: tau" in capsys.readouterr().out
+    assert uq_cli.main([*arguments, "--out", str(file)]) == 1
+    assert "prompts.txt cannot be a folder" in capsys.readouterr().err
+    for wrong, message in (
+        (["--video-embedder", "eyes"], "'eyes' is none of latents, clip, s3d"),
+        (["--videos", "many"], "'many' is not a whole number from 1 on"),
+        (["--text-dimensions", "1"], "'1' is not a whole number in 2..1024"),
+    ):
+        with pytest.raises(SystemExit):
+            uq_cli.main([*arguments, *wrong])
+        assert message in capsys.readouterr().err

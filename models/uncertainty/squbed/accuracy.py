@@ -52,18 +52,8 @@ class Accuracies:
         return lambda videos: self._measure(videos, reference)
 
     def _measure(self, videos: np.ndarray, reference: np.ndarray) -> Mapping[str, float]:
-        frames = min(videos.shape[1], len(reference))
-        real = _unit(thinned(reference, frames))
-        figures: dict[str, list[float]] = {name: [] for name in self.metrics if name != "embedding"}
-        for video in videos:
-            made = _unit(resized(thinned(video, frames), reference.shape[1:3]))
-            figures["ssim"].append(mean_ssim(ssim_map(made, real)))
-            figures["psnr"].append(-10 * float(np.log10(max((made - real).square().mean().item(), 1e-9))))
-            if self._lpips:
-                pair = (images.movedim(-1, 1) for images in (made, real))
-                figures["lpips"].append(-self._lpips(*pair)[0].mean().item())
-        means = {name: float(np.mean(values)) for name, values in figures.items()}
-        return {**means, "embedding": self._cosine(videos, reference)}
+        pixels = pixel_accuracies(videos, reference, self._lpips)
+        return {**pixels, "embedding": self._cosine(videos, reference)}
 
     def _cosine(self, videos: np.ndarray, reference: np.ndarray) -> float:
         seen = resized(reference, videos.shape[2:4])[None]
@@ -72,6 +62,27 @@ class Accuracies:
         real = self._embedder.embed(thinned(seen[0], frames)[None])[0]
         cosines = made @ real / np.linalg.norm(made, axis=1) / np.linalg.norm(real)
         return float(cosines.mean())
+
+
+def pixel_accuracies(videos: np.ndarray, reference: np.ndarray, lpips: Lpips | None = None) -> dict[str, float]:
+    """SSIM, PSNR [dB] and, with its network, LPIPS with its sign turned; means over the videos.
+
+    Args:
+        videos: ``(m, T, rows, columns, 3)`` uint8 RGB.
+        reference: ``(T', rows', columns', 3)``, to whose size and, where it is shorter, length they are brought.
+        lpips: The network.
+    """
+    frames = min(videos.shape[1], len(reference))
+    real = _unit(thinned(reference, frames))
+    figures: dict[str, list[float]] = {name: [] for name in ("ssim", "psnr", *(("lpips",) if lpips else ()))}
+    for video in videos:
+        made = _unit(resized(thinned(video, frames), reference.shape[1:3]))
+        figures["ssim"].append(mean_ssim(ssim_map(made, real)))
+        figures["psnr"].append(-10 * float(np.log10(max((made - real).square().mean().item(), 1e-9))))
+        if lpips:
+            pair = (images.movedim(-1, 1) for images in (made, real))
+            figures["lpips"].append(-lpips(*pair)[0].mean().item())
+    return {name: float(np.mean(values)) for name, values in figures.items()}
 
 
 def correlations(estimates: Sequence[Estimate]) -> dict[str, Any]:

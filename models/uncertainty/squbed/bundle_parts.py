@@ -1,14 +1,14 @@
-"""A bundle as S-QUBED's video model and embedders: a prompt becomes a motion in a recorded scene, which is imagined.
+"""A bundle as S-QUBED's video model and embedders: a prompt becomes a motion in a scene, which is imagined.
 
-The prompt's first known object is looked for by the semantic reward in the fixed views; the chunk flies the tool point
-towards the spot of the table where it is most relevant, at the bundle's speed. Every video comes from another noise.
+The prompt's first known object is looked for by the semantic reward in the fixed views. A chunk flies the tool point,
+at the bundle's speed, towards a spot of the table that is drawn in proportion to its relevance: where the reward is
+sure, all chunks go to one place; a thing that it finds nowhere may be anywhere. Every video comes from another noise.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,11 +17,10 @@ from torch.nn import functional
 
 from models.bundle import Bundle
 from models.conditioning import pose_matrix
-from models.errors import ModelsError
-from models.evaluation.footage import Footage
 from models.interfaces import Imagined
 from models.training.phrases import SYNONYMS
 from models.uncertainty.squbed.interfaces import Task
+from models.uncertainty.squbed.scenes import Scenes
 from robot_model.conventions import PINCH_OFFSET
 
 TABLE_LOW, TABLE_HIGH = (0.30, -0.30), (0.68, 0.30)
@@ -29,6 +28,8 @@ TABLE_LOW, TABLE_HIGH = (0.30, -0.30), (0.68, 0.30)
 SPACING = 0.02
 HEIGHT = 0.03
 """Metres above the table: the middle of things."""
+SOMEWHERE = 0.1
+"""Weight of all spots together for being unseen there, against 1 for one spot that every fixed view is sure of."""
 _ASKED = re.compile(
     r"\W*(?:please )?\w+ (?:up |down )?(.+?)"
     r"(?= (?:in|into|on|onto|to|over|inside|from|with|while|without|along|and|\w+ly)\b|$)"
@@ -42,57 +43,27 @@ WIDTH = 512
 class SceneVideos:
     """See the module's docstring."""
 
-    def __init__(self, bundle: Bundle, data: Path, split: str = "val", steps: int = 1) -> None:
-        """Open the scenes.
-
-        Raises:
-            DatasetError: There is no usable episode.
-        """
-        self._bundle, self._footage, self._steps = bundle, Footage(bundle, data, split), steps
-        self._starts = {cached.episode.name: cached for cached in self._footage.data.episodes}
-        self.name = f"bundle {bundle.hash[:16]} {data.name} {split} {steps}"
+    def __init__(self, bundle: Bundle, scenes: Scenes, steps: int = 1) -> None:
+        """Videos that begin in ``scenes``, made in ``steps`` of the flow map."""
+        self._bundle, self._scenes, self._steps = bundle, scenes, steps
+        self.name = f"drawn flights of bundle {bundle.hash[:16]} {scenes.name} {steps}"
 
     @torch.no_grad()
     def generate(self, task: Task, prompt: str, count: int, seed: int) -> np.ndarray:
         """See `VideoModel`; the views of a frame lie side by side, and the video begins with the newest real frame."""
-        imagined = self.imagine(task, prompt, count, seed)
-        latents = torch.cat([imagined.history[:, -1:], imagined.latents], dim=1)
-        videos = torch.cat([self._bundle.world_model.decode(part) for part in latents.split(CHUNK)])
-        return np.concatenate(list(videos.movedim(2, 0).numpy()), axis=3)
+        return decoded(self._bundle, self.imagine(task, prompt, count, seed, chunks=count))
 
     @torch.no_grad()
-    def imagine(self, task: Task, prompt: str, count: int, seed: int) -> Imagined:
-        """The same before it is decoded: ``count`` futures of one chunk, each from another noise."""
-        clip, model = self._footage.clips(np.array([self._row(task)])), self._bundle.world_model
+    def imagine(self, task: Task, prompt: str, count: int, seed: int, chunks: int = 1) -> Imagined:
+        """The same before it is decoded: ``count`` futures, all of one chunk or (``chunks=count``) each of its own."""
+        history, poses = self._scenes.start(task)
         phrase = phrase_of(prompt, self._bundle.config.phrases)
-        target = self._target(clip.history[:, -1:], clip.history_poses[:, -1], phrase)
-        chunk = self._flight(clip.history_poses[0, -1], target)[None]
-        noise = torch.randn(count, *clip.future.shape[1:], generator=torch.Generator().manual_seed(seed))
-        history, poses, actions = (
-            values.expand(count, *values.shape[1:]) for values in (clip.history, clip.history_poses, chunk)
-        )
-        parts = [
-            model.imagine(history[rows], poses[rows], actions[rows], steps=self._steps, noise=noise[rows]).latents
-            for rows in torch.arange(count).split(CHUNK)
-        ]
-        return Imagined(torch.cat(parts), history, poses, actions)
+        spots = self._spots(history[:, -1:], poses[:, -1], phrase, chunks, torch.Generator().manual_seed(seed))
+        flights = torch.stack([flight(self._bundle, poses[0, -1], spot) for spot in spots])
+        return futures(self._bundle, history, poses, flights.expand(count, -1, -1), seed, self._steps)
 
-    def _row(self, task: Task) -> int:
-        names = list(self._starts)
-        cached = self._starts.get(task.episode or names[0])
-        if cached is None:
-            raise ModelsError(
-                f"no episode {task.episode!r} in {self._footage.data.root}; there are {', '.join(names[:8])}"
-            )
-        rows = self._footage.rows()
-        own = rows[(rows >= cached.start) & (rows < cached.start + cached.length)]
-        wanted = cached.start + task.frame
-        if not len(own):
-            raise ModelsError(f"episode {cached.episode.name} is too short for a video")
-        return int(own[np.abs(own - wanted).argmin()])
-
-    def _target(self, frame: Tensor, pose: Tensor, phrase: str) -> Tensor:
-        """Most relevant point ``(3,)`` above the table, base frame, metres."""
+    def _spots(self, frame: Tensor, pose: Tensor, phrase: str, count: int, generator: torch.Generator) -> Tensor:
+        """Points ``(count, 3)`` above the table, base frame, metres, where the phrase may be, by relevance."""
         spots = self._bundle.world_model.conditioner.heat_maps
         x, y = (torch.arange(low, high, SPACING) for low, high in zip(TABLE_LOW, TABLE_HIGH, strict=True))
         grid = torch.cartesian_prod(x, y)
@@ -103,22 +74,51 @@ class SceneVideos:
         places = 2 * pixels[0] / pixels.new_tensor([columns, rows]) - 1
         seen = functional.grid_sample(relevance[:, None], places[:, :, None], align_corners=False)[:, 0, :, 0]
         fixed = torch.tensor([not riding for riding in spots.riding])
-        score = (seen * (depth[0] > 0))[fixed].mean(dim=0)
-        return points[score.argmax()]
+        weights = (seen * (depth[0] > 0))[fixed].prod(dim=0) + SOMEWHERE / len(points)
+        return points[torch.multinomial(weights, count, replacement=True, generator=generator)]
 
-    def _flight(self, pose: Tensor, target: Tensor) -> Tensor:
-        """Commanded poses ``(H, 7)`` that take the tool point straight towards the target."""
-        spec = self._bundle.config
-        tool = pose_matrix(pose[None])[0] @ torch.tensor(PINCH_OFFSET[:, 3].copy()).float()
-        way = target - tool[:3]
-        length = way.norm()
-        travelled = spec.max_linear_speed * spec.frame_period * torch.arange(1, spec.horizon + 1)
-        moves = way / length.clamp(min=1e-6) * travelled.clamp(max=length.item())[:, None]
-        chunk = pose.expand(spec.horizon, 7).clone()
-        chunk[:, :3] = (chunk[:, :3] + moves).clamp(
-            torch.tensor(spec.workspace_lower), torch.tensor(spec.workspace_upper)
-        )
-        return chunk
+
+def flight(bundle: Bundle, pose: Tensor, target: Tensor) -> Tensor:
+    """Chunk ``(H, 7)`` of commanded poses that takes the tool point straight from a pose ``(7,)`` towards a point."""
+    spec = bundle.config
+    tool = pose_matrix(pose[None])[0] @ torch.tensor(PINCH_OFFSET[:, 3].copy()).float()
+    way = target - tool[:3]
+    length = way.norm()
+    travelled = spec.max_linear_speed * spec.frame_period * torch.arange(1, spec.horizon + 1)
+    moves = way / length.clamp(min=1e-6) * travelled.clamp(max=length.item())[:, None]
+    chunk = pose.expand(spec.horizon, 7).clone()
+    chunk[:, :3] = (chunk[:, :3] + moves).clamp(torch.tensor(spec.workspace_lower), torch.tensor(spec.workspace_upper))
+    return chunk
+
+
+@torch.no_grad()
+def futures(bundle: Bundle, history: Tensor, poses: Tensor, actions: Tensor, seed: int, steps: int = 1) -> Imagined:
+    """One future of each of N chunks in one scene, each from another noise.
+
+    Args:
+        bundle: Whose video model imagines.
+        history: ``(1, T, C, V*h, w)`` latents.
+        poses: ``(1, T, 7)`` measured.
+        actions: ``(N, H, 7)`` commanded; may be N times the same.
+        seed: Of the noise.
+        steps: Of the flow map, at least one: the expected future has no spread.
+    """
+    count, horizon = actions.shape[:2]
+    noise = torch.randn(count, horizon, *history.shape[2:], generator=torch.Generator().manual_seed(seed))
+    history, poses = (values.expand(count, *values.shape[1:]) for values in (history, poses))
+    parts = [
+        bundle.world_model.imagine(history[rows], poses[rows], actions[rows], steps=steps, noise=noise[rows]).latents
+        for rows in torch.arange(count).split(CHUNK)
+    ]
+    return Imagined(torch.cat(parts), history, poses, actions)
+
+
+@torch.no_grad()
+def decoded(bundle: Bundle, imagined: Imagined) -> np.ndarray:
+    """Videos ``(N, 1 + H, rows, V * columns, 3)``: the newest real frame and what was imagined, views side by side."""
+    latents = torch.cat([imagined.history[:, -1:], imagined.latents], dim=1)
+    videos = torch.cat([bundle.world_model.decode(part) for part in latents.split(CHUNK)])
+    return np.concatenate(list(videos.movedim(2, 0).numpy()), axis=3)
 
 
 class BundleTexts:

@@ -22,6 +22,7 @@ from models.uncertainty.squbed.planner_reading import read
 from models.uncertainty.squbed.prompts import read_prompts
 from models.uncertainty.squbed.report import as_text, report, write
 from models.uncertainty.squbed.samples import Amounts, SampleStore
+from models.uncertainty.squbed.scenes import RecordedScenes
 
 SCENES, SCENE_SEED, SCENE_FRAMES = 2, 2_000_000, 20
 """Episodes recorded where no dataset was given, with seeds far from those of training and evaluation."""
@@ -38,15 +39,17 @@ def run(options: argparse.Namespace) -> int:
     amounts = Amounts(options.refinements, options.videos, options.seed)
     dimensions = Dimensions(options.text_dimensions, options.video_dimensions)
     bundle = load_bundle(options.bundle)
-    options.out.mkdir(parents=True, exist_ok=True)
-    scenes = SceneVideos(bundle, options.data or _recorded(options.out / "scenes"), options.split, options.steps)
+    _folder(options.out)
+    refiner = choose_refiner(options, bundle)  # what cannot be had is said before scenes are recorded
     if options.reading == "planner":
-        refiner = choose_refiner(options, bundle)
+        scenes = _scenes(options, bundle)
         found = read(tasks, bundle, scenes, refiner, amounts, _say)
-        results = report(found, (refiner.name, "chunk of motion", scenes.name, "change of the latents"), amounts, None)
+        names = (refiner.name, "chunk of motion", scenes.name, "semantic features by region")
+        results = report(found, names, amounts, None)
     else:
-        parts = choose(options, bundle, scenes)
-        accuracies = Accuracies(parts.videos, options.lpips)
+        texts, videos = choose_embedders(options, bundle)
+        accuracies = Accuracies(videos, options.lpips)
+        parts = Parts(refiner, texts, _scenes(options, bundle), videos)
         store = SampleStore(options.out / "samples", parts, amounts, accuracies.metrics)
         found = estimate(tasks, store, dimensions, accuracies.of, _say)
         results = report(found, parts.names, amounts, dimensions)
@@ -68,8 +71,8 @@ def choose_refiner(options: argparse.Namespace, bundle: Bundle) -> PromptRefiner
     return ChatRefiner(options.chat_url, options.chat_model, options.chat_key_variable)
 
 
-def choose(options: argparse.Namespace, bundle: Bundle, scenes: SceneVideos) -> Parts:
-    """The parts that the command line names.
+def choose_embedders(options: argparse.Namespace, bundle: Bundle) -> tuple[TextEmbedder, VideoEmbedder]:
+    """The embedders that the command line names.
 
     Raises:
         ModelsError: One is not there.
@@ -86,7 +89,19 @@ def choose(options: argparse.Namespace, bundle: Bundle, scenes: SceneVideos) -> 
         videos = ClipVideos(_named(name, "--video-embedder clip:MODEL"))
     else:
         videos = S3dVideos() if kind == "s3d" else LatentVideos(bundle)
-    return Parts(choose_refiner(options, bundle), texts, scenes, videos)
+    return texts, videos
+
+
+def _scenes(options: argparse.Namespace, bundle: Bundle) -> SceneVideos:
+    data = options.data or _recorded(options.out / "scenes")
+    return SceneVideos(bundle, RecordedScenes(bundle, data, options.split), options.steps)
+
+
+def _folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ModelsError(f"--out {out} cannot be a folder: {error}") from error
 
 
 def _named(name: str, usage: str) -> str:

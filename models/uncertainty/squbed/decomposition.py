@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.errors import ModelsError
-from models.uncertainty.squbed.vmf import fit_vmf
+from models.uncertainty.squbed.vmf import VonMisesFisher, fit_vmf
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Decomposition:
         aleatoric: h(Z | prompt): how much the prompt leaves open.
         epistemic: h(V | Z): how much the video model does not know, mean over the refined prompts.
         text_concentration: kappa of the refined prompts.
-        video_concentrations: kappa of the videos of each refined prompt.
+        video_concentrations: kappa of the videos of each refined prompt, mean over the regions.
     """
 
     aleatoric: float
@@ -38,20 +38,27 @@ def decompose(texts: np.ndarray, videos: Sequence[np.ndarray]) -> Decomposition:
 
     Args:
         texts: ``(N, n)`` unit vectors of the refined prompts (or of whatever Z is).
-        videos: For each of them ``(m, n')`` unit vectors of its videos.
+        videos: For each of them ``(m, n')`` unit vectors of its videos, or ``(m, R, n')`` of R regions of them. Regions
+            are taken as independent; the entropy is that of one region, on average, so that it does not grow with R.
 
     Raises:
         ModelsError: There are too few samples of something.
     """
     if len(texts) != len(videos):
         raise ModelsError(f"{len(texts)} refined prompts but videos of {len(videos)}")
-    prompts, answers = fit_vmf(texts), [fit_vmf(samples) for samples in videos]
+    prompts, answers = fit_vmf(texts), [fit_regions(samples) for samples in videos]
     return Decomposition(
         aleatoric=prompts.entropy,
-        epistemic=float(np.mean([answer.entropy for answer in answers])),
+        epistemic=float(np.mean([region.entropy for answer in answers for region in answer])),
         text_concentration=prompts.concentration,
-        video_concentrations=tuple(answer.concentration for answer in answers),
+        video_concentrations=tuple(float(np.mean([region.concentration for region in answer])) for answer in answers),
     )
+
+
+def fit_regions(samples: np.ndarray) -> list[VonMisesFisher]:
+    """A fit for each region of videos ``(m, R, n')``, a single one of ``(m, n')``."""
+    regions = samples[:, None] if samples.ndim == 2 else samples
+    return [fit_vmf(regions[:, region]) for region in range(regions.shape[1])]
 
 
 @dataclass(frozen=True)
