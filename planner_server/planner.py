@@ -243,8 +243,8 @@ class Planner:
         return self._tensor(desired_centres(spec.cameras, spec.image_size, actions, above))
 
     def _view_weights(self) -> Tensor:
-        """Weight ``(V,)`` of each view in the reward."""
-        mounts = [camera.mount for camera in self._bundle.config.cameras]
+        """Weight ``(V,)`` of each view in the reward; one for all where nobody knows which camera rides."""
+        mounts = [camera.mount for camera in self._bundle.config.cameras] or ["base"]
         return self._tensor(np.where(np.array(mounts) == "base", 1.0, self.config.riding_view))
 
     def _travel(self, actions: np.ndarray, start: np.ndarray) -> tuple[Tensor, Tensor]:
