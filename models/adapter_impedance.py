@@ -7,7 +7,7 @@ measured then, and polymetis' hybrid impedance controller pulls the arm there ag
 
 The arm covers about a quarter of what it is told, less at low speed (friction), some steps late, and joints 1 and 3
 pull each other (the flange part). The implicit Euler steps are stable for any positive constants, so that gradients can
-fit them: 69 numbers learn from two minutes of recordings what takes a free network of the same inputs all of DROID.
+fit them: 69 numbers, for which two minutes of recordings are enough.
 """
 
 from __future__ import annotations
