@@ -82,6 +82,7 @@ def test_the_command_serves_until_it_is_stopped(file: Path) -> None:
         assert address is not None
         client = PolicyClient(address[0], timeout=20)
         assert client.metadata["action_horizon"] == 30
+        assert client.metadata["action_adapter"] == "integrate"
         assert checked_actions(client.infer(ASKED, 20)).shape == (30, 8)
         with pytest.raises(RefusedError, match="prompt"):
             client.infer({k: v for k, v in ASKED.items() if k != "prompt"}, 20)
