@@ -38,6 +38,7 @@ from records import Records
 from models.bundle import Bundle
 from plan_protocol.messages import Observation, PlanRequest
 from plan_protocol.server import Context
+from planner_server.approach import beyond
 from planner_server.cli import DEFAULT_BUNDLE
 from planner_server.config import PROPOSERS, PlannerConfig
 from planner_server.evaluation.ranking import FIRST_SEED, KINDS, Scripted
@@ -189,8 +190,8 @@ def truth(
     judged: Judgement, situation: Situation, outcomes: Outcomes, bundle: Bundle, config: PlannerConfig
 ) -> tuple[np.ndarray, np.ndarray]:
     """Per chunk: true semantic reward, metres of progress at the end."""
-    phrase, above = (judged.task.goal, config.carry_height) if judged.carrying else (judged.task.target, 0.0)
-    evidence = true_evidence(judged.evidence, situation, outcomes, phrase, bundle.config.cameras, above)
+    above = beyond(torch.from_numpy(outcomes.poses), judged.place, judged.carrying, config)
+    evidence = true_evidence(judged.evidence, situation, outcomes, judged.phrase, bundle.config.cameras, above)
     progress = distance(situation.kind, situation) - distance(situation.kind, outcomes)[:, -1]
     return true_reward(evidence, config), progress
 

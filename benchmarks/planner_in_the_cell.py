@@ -31,8 +31,16 @@ from planner_server.cli import DEFAULT_BUNDLE  # noqa: E402
 from planner_server.config import PlannerConfig  # noqa: E402
 from planner_server.evaluation.simulator import OVERSAMPLING  # noqa: E402
 from planner_server.planner import Planner  # noqa: E402
+from planner_server.policy.cloned import ServedPolicy  # noqa: E402
+from planner_server.policy.droid import droid_observation  # noqa: E402
+from planner_server.proposers.interfaces import Situation  # noqa: E402
 from planner_server.service import build_planner, open_bundle  # noqa: E402
 from robot_bridge.trials.statistics import rate  # noqa: E402
+from robot_model.adapter import STEP_ANGLE, integrate_joint_velocities  # noqa: E402
+from robot_model.conventions import CONTROL_PERIOD, pose_to_matrix  # noqa: E402
+from robot_model.franka import PANDA  # noqa: E402
+from robot_model.ik import InverseKinematics  # noqa: E402
+from robot_model.kinematics import ArmKinematics  # noqa: E402
 from sim_cell.cell import Cell  # noqa: E402
 from sim_cell.first_touch import FirstTouch  # noqa: E402
 from sim_cell.tasks import TASKS, Task, lay  # noqa: E402
@@ -52,6 +60,10 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=100, help="of the first scene (%(default)s)")
     parser.add_argument("--seconds", type=float, default=30.0, help="longest trial (%(default)s)")
     parser.add_argument("--execute", type=int, default=2, help="frames between two plans (%(default)s)")
+    parser.add_argument(
+        "--ahead", type=int, default=0, help="frames that are promised while a plan is made, as by a slow planner (0)"
+    )
+    parser.add_argument("--policy", type=Path, metavar="FILE", help="policy whose chunks are proposed as well")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings of PlannerConfig")
     parser.add_argument("--film", type=Path, metavar="DIR", help="folder for a film of each trial")
     parser.add_argument("--threads", type=int, default=1, metavar="N")
@@ -61,12 +73,14 @@ def main() -> int:
     torch.set_flush_denormal(True)
     config = PlannerConfig(**{name: json.loads(value) for name, value in (e.split("=", 1) for e in given.set)})
     bundle = open_bundle(given.bundle, "cpu")
-    stage = Stage(build_planner(bundle, config), bundle.config, given.verbose)
+    policy = Direct(given.policy, bundle.config) if given.policy else None
+    proposers = ("basis", "biased", "previous") if policy else ("basis", "biased")
+    stage = Stage(build_planner(bundle, config, policy=policy, proposers=proposers), bundle.config, given)
     for name in given.tasks.split(","):
         done: list[bool | None] = []
         followed: list[bool | None] = []
         for seed in range(given.seed, given.seed + given.episodes):
-            went = stage.trial(TASKS[name], seed, given.execute, given.seconds)
+            went = stage.trial(TASKS[name], seed)
             done.append(went.done)
             followed.append(went.touched == TASKS[name].target)
             print(f"  {name} {seed}: {went}", flush=True)
@@ -109,6 +123,37 @@ class Went:
         writer.release()
 
 
+class Direct:
+    """A cloned policy in this process, see `planner_server.proposers.biased.NominalPolicy`."""
+
+    name = "policy"
+
+    def __init__(self, file: Path, spec: BundleConfig) -> None:
+        self.policy = ServedPolicy(file)
+        riding = [camera.mount != "base" for camera in spec.cameras]
+        self.exterior, self.wrist = riding.index(False), riding.index(True)
+
+    def chunk(self, situation: Situation) -> np.ndarray:
+        """Its actions at the frames of the situation."""
+        seen, kinematics = situation.observation, situation.kinematics
+        pictures = seen.images[-1][[self.exterior, self.wrist]]
+        asked = droid_observation(*pictures, seen.joints, float(seen.poses[-1, 6]), situation.instruction)
+        actions = self.policy.infer(asked)["actions"]
+        first = round((situation.times[0] - seen.stamps[-1]) / CONTROL_PERIOD)
+        frame = round(situation.frame_period / CONTROL_PERIOD)
+        actions = actions[first - frame :]
+        velocities = actions[:, :7] * STEP_ANGLE / CONTROL_PERIOD
+        joints = integrate_joint_velocities(situation.start_joints, velocities, CONTROL_PERIOD, kinematics.franka)
+        steps = frame * (1 + np.arange(len(situation.times))) - 1
+        return np.array([[*kinematics.forward_pose(joints[step]), float(actions[step, 7] > 0.5)] for step in steps])
+
+    def remember(self, robot_id: str, times: np.ndarray, poses: np.ndarray) -> None:
+        """Nothing to remember."""
+
+    def forget(self, robot_id: str) -> None:
+        """Nothing to forget."""
+
+
 class Watch(Truth):
     """The truth of an episode, and what was touched first."""
 
@@ -125,21 +170,25 @@ class Watch(Truth):
 class Stage:
     """A cell and a planner."""
 
-    def __init__(self, planner: Planner, spec: BundleConfig, verbose: bool) -> None:
-        self.planner, self.spec, self.verbose = planner, spec, verbose
+    def __init__(self, planner: Planner, spec: BundleConfig, given: argparse.Namespace) -> None:
+        self.planner, self.spec, self.given = planner, spec, given
+        self.inverse = InverseKinematics(ArmKinematics(PANDA))
         self.cell = Cell(OVERSAMPLING * spec.image_size[1], OVERSAMPLING * spec.image_size[0])
 
-    def trial(self, task: Task, seed: int, execute: int, longest: float) -> Went:
-        """Until it is done, or for ``longest`` seconds."""
+    def trial(self, task: Task, seed: int) -> Went:
+        """Until it is done, or the time is up."""
         lay(self.cell, task, seed)
         self.planner.reset(ROBOT)
         hand, truth, went = Follower(self.cell), Watch(self.cell), Went()
         T = 1 - min(self.spec.history_offsets)
         poses = [hand.measured()] * T
         went.frames += [self.look()] * T
-        while went.seconds < longest and not task.done(truth):
-            plan = self.plan(task, hand, went, poses)
-            for pose in plan.poses[:execute]:
+        execute, promised = self.given.execute, np.zeros((0, 7))
+        while went.seconds < self.given.seconds and not task.done(truth):
+            plan = self.plan(task, hand, went, poses, promised)
+            path = np.concatenate([promised, plan.poses])
+            promised = path[execute : execute + self.given.ahead]
+            for pose in path[:execute]:
                 hand.follow(pose, truth)
                 went.seconds += self.spec.frame_period
                 went.frames.append(self.look())
@@ -147,8 +196,8 @@ class Stage:
         went.done, went.touched, went.how = task.done(truth), truth.first.name, truth.first.how
         return went
 
-    def plan(self, task: Task, hand: Follower, went: Went, poses: list[np.ndarray]) -> Plan:
-        """The next plan, from what is seen now."""
+    def plan(self, task: Task, hand: Follower, went: Went, poses: list[np.ndarray], promised: np.ndarray) -> Plan:
+        """The next plan, from what is seen now, for the time after what is promised."""
         shown = [offset - 1 for offset in self.spec.history_offsets]
         observation = Observation(
             np.stack([went.frames[frame] for frame in shown]),
@@ -156,12 +205,13 @@ class Stage:
             np.stack([poses[frame] for frame in shown]),
             self.cell.joints(),
         )
-        request = PlanRequest(
-            task.instruction, observation, np.zeros((0, 7)), hand.commanded_joints(), deadline=60.0, seed=went.plans
-        )
+        joints = hand.commanded_joints()
+        for pose in promised:
+            joints = self.inverse.solve(pose_to_matrix(pose[:6]), joints).q
+        request = PlanRequest(task.instruction, observation, promised, joints, deadline=60.0, seed=went.plans)
         plan = self.planner.plan(request, Context(ROBOT, ROBOT))
         went.plans += 1
-        if self.verbose:
+        if self.given.verbose:
             self.explain(plan, went)
         return plan
 

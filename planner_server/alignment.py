@@ -16,10 +16,9 @@ from torch import Tensor
 
 from models.cameras import Camera
 from planner_server import rotations
-from robot_model.conventions import PINCH_OFFSET, pose_to_matrix
+from planner_server.ground import on_table
+from robot_model.conventions import PINCH_OFFSET
 
-GRASP_PLANE = 0.02
-"""Metres above the base's plane at which things that are grasped are taken to be."""
 LONG = 1.45
 """Ratio of the two spreads on the table from which something counts as long."""
 REACH = 1.6
@@ -47,22 +46,16 @@ def long_axis(
     Args:
         relevance: ``(a, b)`` of this view.
         camera: Rides on the flange.
-        image_size: (rows, columns) of the pictures that its matrix is for.
-        pose: ``(7,)`` flange pose at the picture.
-        region: Share of the highest relevance from which a cell belongs to the region.
+        image_size: See `ground.on_table`.
+        pose: See `ground.on_table`.
+        region: See `ground.on_table`.
     """
-    rows, columns = relevance.shape
-    y, x = np.mgrid[:rows, :columns] + 0.5
-    pixels = np.stack([x * image_size[1] / columns, y * image_size[0] / rows, np.ones_like(x)], -1)
-    mount = pose_to_matrix(pose[:6]) @ np.array(camera.transform)
-    rays = pixels @ (mount[:3, :3] @ np.linalg.inv(np.array(camera.matrix))).T
-    depth = (GRASP_PLANE - mount[2, 3]) / np.where(rays[..., 2] < 0, rays[..., 2], -np.inf)
-    weight = relevance * (relevance >= region * relevance.max()) * (depth > 0)
-    if weight.sum() <= 0:
+    thrown = on_table(relevance, camera, image_size, pose, region)
+    if thrown is None:
         return None
-    places = depth[..., None] * rays[..., :2]
-    offsets = places - np.average(places, axis=(0, 1), weights=np.broadcast_to(weight[..., None], places.shape))
-    spread, axes = np.linalg.eigh(np.einsum("ab,abi,abj->ij", weight / weight.sum(), offsets, offsets))
+    places, weight = thrown
+    offsets = places - (weight[..., None] * places).sum((0, 1))
+    spread, axes = np.linalg.eigh(np.einsum("ab,abi,abj->ij", weight, offsets, offsets))
     ratio = float(np.sqrt(spread[1] / max(spread[0], 1e-9)))
     return LongAxis(float(np.arctan2(axes[1, 1], axes[0, 1])), ratio) if ratio >= LONG else None
 

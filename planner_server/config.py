@@ -28,7 +28,9 @@ class PlannerConfig:
         gripper_flip: Probability that a perturbed chunk toggles the gripper.
         max_gripper_speed: Largest change of the gripper (0 open .. 1 closed) per second.
         centring: lambda, weight of the centring distance against the relevance; distances are in image widths.
+        ground: What a metre between the tool and the place of what is looked for, seen from above, costs of the reward.
         riding_view: Weight of a view from the arm itself in the mean over the views; a fixed camera's is 1.
+        hover: Metres above an object from which the hand comes down on it: a hand beside it is to stay as high.
         carry_height: Metres above the goal at which something held is carried.
         carry_clearance: Metres above the base's plane below which no pinch point goes while something is held: it would
             sweep the table, and push the goal away.
@@ -68,7 +70,9 @@ class PlannerConfig:
     gripper_flip: float = 0.0
     max_gripper_speed: float = 5.0
     centring: float = 8.0
+    ground: float = 6.0
     riding_view: float = 0.2
+    hover: float = 0.1
     carry_height: float = 0.07
     carry_clearance: float = 0.11
     progress: float = 0.5

@@ -27,6 +27,7 @@ class Evidence:
         relevance: ``(B, H, V, a, b)`` relevance of what is looked for in the imagined frames.
         h: ``(B, H, V, h, w)`` normalised uncertainty.
         centres: ``(B, H, V, 2)`` desired centres c, image widths.
+        aside: ``(B, H)`` metres between the commanded tool and the object's place, seen from above.
         seen_now: ``(V,)`` highest relevance in each view of the newest real frame.
         view_weights: ``(V,)`` weight of each view where it sees the object.
         travel: ``(B,)`` share of the longest allowed path flown with the gripper left alone; upwards it counts whole,
@@ -39,6 +40,7 @@ class Evidence:
     relevance: Tensor
     h: Tensor
     centres: Tensor
+    aside: Tensor
     seen_now: Tensor
     view_weights: Tensor
     travel: Tensor
@@ -47,7 +49,8 @@ class Evidence:
 
     def scores(self, config: PlannerConfig) -> Scores:
         """w(h^i) R(o^i, a^i), see `scoring.score`."""
-        return score(self.relevance, self.h, self.centres, self.seen_now, self.view_weights, self.travel, config)
+        seen = self.seen_now, self.view_weights
+        return score(self.relevance, self.h, self.centres, self.aside, *seen, self.travel, config)
 
     def uncertain(self, config: PlannerConfig) -> bool:
         """Whether every candidate's future is uncertain beyond the bound."""
@@ -76,6 +79,7 @@ class Judgement:
         scene: The present, encoded.
         situation: Where the chunk begins.
         limits: What chunks satisfy in this situation.
+        place: ``(2,)`` where what is looked for lies on the table, metres; None when no view shows it.
         long_axis: Of what is looked for, to be grasped across; None when it is not long, not seen, or held.
         proposals: The candidates, feasible.
         notes: Note per proposer.
@@ -90,6 +94,7 @@ class Judgement:
     scene: Scene
     situation: Situation
     limits: Limits
+    place: np.ndarray | None
     long_axis: LongAxis | None
     proposals: tuple[Proposal, ...]
     notes: dict[str, str]

@@ -10,6 +10,7 @@ from torch import Tensor
 from models.bundle import Bundle
 from models.interfaces import Imagined
 from planner_server.alignment import turn_across
+from planner_server.approach import beyond, metres_aside
 from planner_server.centring import centres_of
 from planner_server.config import PlannerConfig
 from planner_server.imagination import shared_noise
@@ -109,7 +110,8 @@ class LocalObjective:
         judged, spec, config = self._judged, self._bundle.config, self._config
         with torch.no_grad():
             looked_for = self._bundle.semantic.relevance(o.latents, judged.phrase) if judged.carrying else target
-        c = centres_of(spec.cameras, spec.image_size, chunks, config.carry_height if judged.carrying else 0.0)
+        c = centres_of(spec.cameras, spec.image_size, chunks, beyond(chunks, judged.place, judged.carrying, config))
         views = judged.scores.views
         still = chunks.new_zeros(len(chunks))
-        return score(looked_for.detach(), h, c, (views > 0).to(views), views, still, config)
+        aside = metres_aside(chunks, judged.place)
+        return score(looked_for.detach(), h, c, aside, (views > 0).to(views), views, still, config)

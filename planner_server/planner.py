@@ -15,9 +15,12 @@ from models.interfaces import Imagined, Uncertainty
 from plan_protocol.messages import Plan, PlanRequest
 from plan_protocol.server import Context
 from planner_server.alignment import LongAxis, long_axis, riding
+from planner_server.approach import beyond, metres_aside
+from planner_server.centring import centres_of
 from planner_server.config import PlannerConfig
 from planner_server.errors import BadRequestError
 from planner_server.fingers import closed_on_nothing, held_gripper, holding
+from planner_server.ground import place_of
 from planner_server.imagination import Scene, shared_noise
 from planner_server.instruction import understand
 from planner_server.judgement import Evidence, Judgement
@@ -28,9 +31,8 @@ from planner_server.local_planners.none import Unrefined
 from planner_server.objective import LocalObjective
 from planner_server.proposers.interfaces import Proposal, Proposer, Situation
 from planner_server.render import render
-from planner_server.scoring import reached
+from planner_server.scoring import reached, sureness
 from planner_server.stages import Stages
-from planner_server.view_geometry import desired_centres
 from robot_model.conventions import PINCH_OFFSET
 from robot_model.kinematics import ArmKinematics
 
@@ -125,9 +127,8 @@ class Planner:
         phrase = task.goal if carrying else task.target
 
         with stage("encode_frames"), torch.no_grad():
-            scene = self._observe(request)
-            seen = self._bundle.semantic.relevance(scene.history[:, -1:], phrase)[0, 0]
-            axis = None if carrying else self._long_axis(seen, scene)
+            now, scene = self._observe(request)
+            seen = self._bundle.semantic.relevance(now.history[:, -1:], phrase)[0, 0]
 
         with stage("propose"):  # A = {a^i} <- u(o, l)
             situation = self._situation(request, context.robot_id)
@@ -141,14 +142,28 @@ class Planner:
         with stage("score"), torch.no_grad():  # r^i <- w(h^i) R(o^i, a^i), arg max over i
             relevance = {p: self._bundle.semantic.relevance(o.latents, p) for p in {phrase, task.target}}
             V = reached(self._bundle.value.expected(self._bundle.value(o, relevance[task.target]))).mean(1)
-            c, seen_now, views = self._centres(A, carrying), seen.amax((-2, -1)), self._view_weights()
+            place, axis = self._seen_at(seen * sureness(h.h[:, 0], seen.shape, self.config), now)
+            c, aside = self._centres(A, place, carrying), metres_aside(self._tensor(A), place)
+            seen_now, views = seen.amax((-2, -1)), self._view_weights()
             travel, toggles = self._travel(A, situation.start)
-            evidence = Evidence(A, relevance[phrase], h.h, c, seen_now, views, travel, toggles, V)
+            evidence = Evidence(A, relevance[phrase], h.h, c, aside, seen_now, views, travel, toggles, V)
             r = evidence.scores(self.config)
             reward = evidence.reward(r, self.config)
             uncertain = evidence.uncertain(self.config)
         return Judgement(
-            task, carrying, scene, situation, limits, axis, tuple(proposals), notes, evidence, r, reward, uncertain
+            task,
+            carrying,
+            scene,
+            situation,
+            limits,
+            place,
+            None if carrying else axis,
+            tuple(proposals),
+            notes,
+            evidence,
+            r,
+            reward,
+            uncertain,
         )
 
     def objective(self, judged: Judgement, seed: int) -> LocalObjective:
@@ -174,17 +189,17 @@ class Planner:
         for proposer in self._proposers:
             proposer.forget(robot_id)
 
-    def _observe(self, request: PlanRequest) -> Scene:
-        """Encode the history and imagine the committed prefix, which the plan cannot change any more."""
+    def _observe(self, request: PlanRequest) -> tuple[Scene, Scene]:
+        """The scene as seen, and after the committed prefix, which the plan cannot change any more, imagined."""
         model, spec = self._bundle.world_model, self._bundle.config
         images = torch.from_numpy(np.ascontiguousarray(request.observation.images))
         history = model.encode(images[None])
         noise = shared_noise(model, history, request.seed)
-        scene = Scene(history, self._tensor(request.observation.poses[None]), noise, request.instruction)
-        if len(request.committed):
-            committed = self._tensor(request.committed)
-            scene = scene.after(model, committed, spec.history_offsets, self.config.flow_steps, spec.horizon)
-        return scene
+        now = Scene(history, self._tensor(request.observation.poses[None]), noise, request.instruction)
+        if not len(request.committed):
+            return now, now
+        committed = self._tensor(request.committed)
+        return now, now.after(model, committed, spec.history_offsets, self.config.flow_steps, spec.horizon)
 
     def _situation(self, request: PlanRequest, robot_id: str) -> Situation:
         # Panda and FR3 share the chain but not the ranges, and a request does not say which arm it is.
@@ -224,23 +239,24 @@ class Planner:
             return self.limits.above(self.config.carry_clearance + PINCH_OFFSET[2, 3])
         return replace(self.limits, max_gripper=0.0) if closed_on_nothing(fingers) else self.limits
 
-    def _long_axis(self, seen: Tensor, scene: Scene) -> LongAxis | None:
-        """Of what is looked for, as the riding camera sees it: ``seen`` (V, a, b) in the newest frame."""
-        spec = self._bundle.config
+    def _seen_at(self, seen: Tensor, now: Scene) -> tuple[np.ndarray | None, LongAxis | None]:
+        """Place and long axis of what is looked for, from its weighted relevance ``(V, a, b)`` in the newest frame."""
+        spec, config = self._bundle.config, self.config
+        relevance, pose = seen.cpu().numpy(), now.poses[0, -1].double().cpu().numpy()
+        place = place_of(relevance, spec.cameras, spec.image_size, pose, config.visible, config.region)
         view = riding(spec.cameras)
-        if view is None or float(seen[view].max()) < self.config.visible:
-            return None
-        relevance, pose = seen[view].cpu().numpy(), scene.poses[0, -1].double().cpu().numpy()
-        return long_axis(relevance, spec.cameras[view], spec.image_size, pose, self.config.region)
+        if view is None or relevance[view].max() < config.visible:
+            return place, None
+        return place, long_axis(relevance[view], spec.cameras[view], spec.image_size, pose, config.region)
 
     def _imagine(self, scene: Scene, actions: Tensor) -> tuple[Imagined, Uncertainty]:
         imagined = scene.imagine(self._bundle.world_model, actions, self.config.flow_steps)
         return imagined, self._bundle.uncertainty(imagined)
 
-    def _centres(self, actions: np.ndarray, carrying: bool) -> Tensor:
+    def _centres(self, actions: np.ndarray, place: np.ndarray | None, carrying: bool) -> Tensor:
         """Desired centres c ``(B, H, V, 2)`` of chunks ``(B, H, 7)``, image widths."""
-        spec, above = self._bundle.config, self.config.carry_height if carrying else 0.0
-        return self._tensor(desired_centres(spec.cameras, spec.image_size, actions, above))
+        spec, poses = self._bundle.config, self._tensor(actions)
+        return centres_of(spec.cameras, spec.image_size, poses, beyond(poses, place, carrying, self.config))
 
     def _view_weights(self) -> Tensor:
         """Weight ``(V,)`` of each view in the reward; one for all where nobody knows which camera rides."""

@@ -60,8 +60,8 @@ def conjugate(quaternion: Tensor) -> Tensor:
 
 
 def turned(quaternion: Tensor, vector: Tensor) -> Tensor:
-    """Vectors ``(3,)`` turned by unit quaternions ``(..., 4)``: ``(..., 3)``."""
-    pure = torch.cat([vector, vector.new_zeros(1)]).expand(quaternion.shape)
+    """Vectors ``(3,)`` or ``(..., 3)`` turned by unit quaternions ``(..., 4)``: ``(..., 3)``."""
+    pure = torch.cat([vector, torch.zeros_like(vector[..., :1])], -1).expand(quaternion.shape)
     return multiply(multiply(quaternion, pure), conjugate(quaternion))[..., :3]
 
 

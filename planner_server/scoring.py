@@ -8,7 +8,8 @@ For one view of one imagined frame, with relevance map R and uncertainty h on it
 * ``r = w (r_s - lambda min(d(c, c_r), 1))``, a negative value being amplified instead of damped
   (`weighting.apply_weight`).
 
-The frame's reward is the mean over the views in use, the trajectory's the maximum over its frames, as in the paper.
+The frame's reward is the mean over the views in use, less what the tool is aside of the object's place on the table;
+the trajectory's is the maximum over its frames, as in the paper.
 Views in use are the same for all candidates of a plan, or hiding the object would pay: those in which the object is
 seen in the newest real frame, else those in which most candidates imagine it. A view from the arm itself counts less:
 whatever is off centre moves further off as the hand goes down on it (`docs/planner.md` has the figures).
@@ -16,6 +17,7 @@ whatever is off centre moves further off as the hand goes down on it (`docs/plan
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -59,6 +61,7 @@ def score(
     relevance: Tensor,
     h: Tensor,
     centres: Tensor,
+    aside: Tensor,
     seen_now: Tensor,
     view_weights: Tensor,
     travel: Tensor,
@@ -70,16 +73,14 @@ def score(
         relevance: ``(B, H, V, a, b)`` relevance of the target phrase, in [0, 1].
         h: ``(B, H, V, h, w)`` normalised uncertainty.
         centres: ``(B, H, V, 2)`` desired centres c, in image widths (see `view_geometry`).
+        aside: ``(B, H)`` metres between the commanded tool and the object's place, seen from above.
         seen_now: ``(V,)`` highest relevance in each view of the newest real frame.
         view_weights: ``(V,)`` weight of each view where it sees the object.
         travel: ``(B,)`` share of the largest allowed path that a candidate explores, in [0, 1].
         config: Constants.
     """
     cells = relevance.shape[-2:]
-    uncertainty = functional.interpolate(h.flatten(0, 1), size=cells, mode="bilinear", align_corners=False).view_as(
-        relevance
-    )
-    weight = confidence_weight(uncertainty, config.doubt, config.weighting)
+    weight = confidence_weight(on_cells(h.flatten(0, 1), cells), config.doubt, config.weighting).view_as(relevance)
     weighted = weight * relevance
     peak = weighted.amax((-2, -1), keepdim=True)
     region = weighted * (weighted >= config.region * peak)
@@ -91,7 +92,7 @@ def score(
     d = (centres - c_r).norm(dim=-1).clamp(max=1.0)
     views = view_weights * views_in_use(seen_now, r_s, config.visible)
 
-    frame_reward = mean_over(apply_weight(w, r_s - config.centring * d), views)
+    frame_reward = mean_over(apply_weight(w, r_s - config.centring * d), views) - config.ground * aside
     best = frame_reward.amax(1)
     earned = frame_reward >= best[:, None] - 1e-6
     frame = earned.shape[1] - 1 - earned.flip(1).int().argmax(1)
@@ -113,6 +114,16 @@ def score(
         views=views,
         exploration=exploration,
     )
+
+
+def on_cells(h: Tensor, cells: Sequence[int]) -> Tensor:
+    """Uncertainty ``(N, V, h, w)`` on the cells of a relevance map: ``(N, V, a, b)``."""
+    return functional.interpolate(h, size=tuple(cells), mode="bilinear", align_corners=False)
+
+
+def sureness(h: Tensor, shape: Sequence[int], config: PlannerConfig) -> Tensor:
+    """Weight ``(V, a, b)`` of what is seen now, from the uncertainty ``(B, V, h, w)`` of what it will be next."""
+    return confidence_weight(on_cells(h, shape[-2:]).mean(0), config.doubt, config.weighting)
 
 
 def reached(V: Tensor) -> Tensor:

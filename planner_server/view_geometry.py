@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from models.cameras import Camera
 from robot_model.conventions import PINCH_OFFSET, pose_to_matrix
@@ -14,7 +15,7 @@ NEAREST_DEPTH = 0.02
 
 
 def desired_centres(
-    cameras: Sequence[Camera], image_size: tuple[int, int], poses: np.ndarray, beyond: float = 0.0
+    cameras: Sequence[Camera], image_size: tuple[int, int], poses: np.ndarray, beyond: ArrayLike = 0.0
 ) -> np.ndarray:
     """Image points of the pinch point for commanded flange poses, one per view.
 
@@ -25,7 +26,7 @@ def desired_centres(
         cameras: The bundle's cameras, ``V`` of them. None are calibrated: the middle of the picture, for every view.
         image_size: Height and width of the pictures their matrices are for, pixels.
         poses: ``(..., 7)`` flange poses.
-        beyond: Metres past the pinch point along the approach direction: where to aim from a distance.
+        beyond: Metres past the pinch point along the approach direction, one or ``(...)``: where to aim from afar.
 
     Returns:
         ``(..., V, 2)`` x and y in units of the image's **width**, origin at its upper left corner; V is 1 without
@@ -34,12 +35,12 @@ def desired_centres(
     height, width = image_size
     if not cameras:
         return np.broadcast_to([0.5, 0.5 * height / width], (*poses.shape[:-1], 1, 2))
-    aim = PINCH_OFFSET @ [0.0, 0.0, beyond, 1.0]
+    aim = PINCH_OFFSET[:, 3] + np.asarray(beyond, dtype=float)[..., None] * PINCH_OFFSET[:, 2]
     centres = []
     for camera in cameras:
         # A camera on the flange never sees the flange move.
         flange = pose_to_matrix(poses if camera.mount == "base" else np.zeros_like(poses))
-        tool = (np.linalg.inv(np.array(camera.transform)) @ flange @ aim)[..., :3]
+        tool = (np.linalg.inv(np.array(camera.transform)) @ flange @ aim[..., None])[..., :3, 0]
         image = tool @ np.array(camera.matrix).T
         pixel = image[..., :2] / np.maximum(tool[..., 2:], NEAREST_DEPTH)
         centres.append(np.clip(pixel, 0.0, (width, height)) / width)

@@ -23,6 +23,7 @@ from torch import Tensor
 from models.bundle import Bundle
 from plan_protocol.messages import Observation, PlanRequest
 from plan_protocol.server import Context
+from planner_server.approach import beyond
 from planner_server.config import PlannerConfig
 from planner_server.evaluation.simulator import Simulator, Situation
 from planner_server.evaluation.truth import distance, true_evidence, true_reward
@@ -97,10 +98,8 @@ class Ranker:
         K = len(judged.proposals)
         outcomes = simulator.rollouts(np.stack([*judged.evidence.actions, judged.winner, plan.poses]))
 
-        phrase, above = judged.task.target, 0.0
-        if judged.carrying:
-            phrase, above = judged.task.goal, self._config.carry_height
-        true = true_evidence(judged.evidence, situation, outcomes, phrase, spec.cameras, above)
+        above = beyond(torch.from_numpy(outcomes.poses), judged.place, judged.carrying, self._config)
+        true = true_evidence(judged.evidence, situation, outcomes, judged.phrase, spec.cameras, above)
         rewards, begun = true_reward(true, self._config), float(distance(kind, situation))
         nearer = begun - distance(kind, outcomes)
         return {
@@ -148,7 +147,8 @@ def view_reward(evidence: Evidence, view: int, config: PlannerConfig) -> Tensor:
     """Semantic rewards ``(K,)`` of one view alone; all zero when it sees nothing of what is looked for."""
     alone = torch.zeros_like(evidence.view_weights)
     alone[view] = 1.0
-    return replace(evidence, view_weights=alone, seen_now=evidence.seen_now * alone).scores(config).reward
+    seen = replace(evidence, view_weights=alone, seen_now=evidence.seen_now * alone)
+    return replace(seen, aside=torch.zeros_like(seen.aside)).scores(config).reward
 
 
 def measure_ranking(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn import functional
 
@@ -21,7 +22,7 @@ HIDDEN = 1e-3
 
 
 def true_evidence(
-    judged: Evidence, situation: Situation, outcomes: Outcomes, phrase: str, cameras: Sequence[Camera], above: float
+    judged: Evidence, situation: Situation, outcomes: Outcomes, phrase: str, cameras: Sequence[Camera], above: ArrayLike
 ) -> Evidence:
     """What the planner judges by, with the truth in place of imagination: true masks, no doubt, measured poses.
 
@@ -31,7 +32,7 @@ def true_evidence(
         outcomes: What happened under N chunks, watched.
         phrase: What is looked for: the target's name, or ``bowl``.
         cameras: The bundle's, in its view order.
-        above: Metres past the pinch point that the desired centre lies (`PlannerConfig.carry_height` when carrying).
+        above: Metres past the pinch point that the desired centre lies, see `approach.beyond`; one or ``(N, H)``.
     """
     assert outcomes.classes is not None
     cells = judged.relevance.shape[-2:]
@@ -45,6 +46,7 @@ def true_evidence(
         relevance=with_hidden_place(mask, torch.from_numpy(image_points(cameras, size, outcomes.poses, place))),
         h=torch.zeros_like(mask),
         centres=torch.from_numpy(desired_centres(cameras, size, outcomes.poses, above)).float(),
+        aside=torch.from_numpy(np.linalg.norm((outcomes.tool - place)[..., :2], axis=-1)).float(),
         seen_now=region_mask(situation.classes == index, cells).amax((-2, -1)),
         view_weights=judged.view_weights,
         travel=nothing,

@@ -9,8 +9,9 @@ import pytest
 import torch
 from planner_fakes import CAMERAS, SIZE, START, ToyBundle, ToyContext, request, toy_planner
 
-from planner_server.alignment import GRASP_PLANE, REACH, LongAxis, long_axis, riding, turn_across, yaw_of
+from planner_server.alignment import REACH, LongAxis, long_axis, riding, turn_across, yaw_of
 from planner_server.config import PlannerConfig
+from planner_server.ground import GRASP_PLANE
 from planner_server.local_planners.interfaces import displace
 from planner_server.objective import LocalObjective
 from robot_model.conventions import PINCH_OFFSET, matrix_to_pose, pose_to_matrix

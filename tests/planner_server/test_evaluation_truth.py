@@ -27,7 +27,9 @@ CELLS = (24, 40)
 def judged() -> Evidence:
     rows = torch.zeros(2)
     relevance, views = torch.zeros(2, H, 3, *CELLS), torch.tensor([1.0, 1.0, 0.2])
-    return Evidence(np.zeros((2, H, 7)), relevance, relevance, torch.zeros(2, H, 3, 2), rows, views, rows, rows, rows)
+    nowhere, still = torch.zeros(2, H), torch.zeros(2)
+    centres = torch.zeros(2, H, 3, 2)
+    return Evidence(np.zeros((2, H, 7)), relevance, relevance, centres, nowhere, rows, views, still, still, still)
 
 
 def test_points_are_seen_where_the_planner_sees_the_same_points() -> None:

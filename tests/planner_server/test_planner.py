@@ -86,7 +86,7 @@ def test_an_uncertain_object_is_left_for_a_sure_one() -> None:
 
 def test_the_expected_return_decides_between_equally_relevant_chunks() -> None:
     images = picture(0, (RIGHT_OF_TOOL,))
-    answer = plan(images, PlannerConfig(iterations=0, progress=20.0))
+    answer = plan(images, PlannerConfig(iterations=0, progress=20.0, ground=0.0))
     values = [candidate.value for candidate in answer.candidates]
     assert answer.chosen == int(np.argmax(values))
     assert answer.chosen != plan(images, GLOBAL_ONLY).chosen

@@ -11,6 +11,8 @@ from planner_server.scoring import Scores, cell_centres, reached, score
 from planner_server.weighting import apply_weight, confidence_weight
 
 B, H, V, A = 2, 3, 2, (12, 20)
+NOWHERE = torch.zeros(B, H)
+"""Metres aside of a place that nobody knows."""
 CONFIG = PlannerConfig(exploration=0.0)
 
 
@@ -21,7 +23,7 @@ def maps() -> tuple[Tensor, Tensor, Tensor]:
 
 
 def judge(relevance: Tensor, h: Tensor, centres: Tensor, config: PlannerConfig = CONFIG, seen: float = 1.0) -> Scores:
-    return score(relevance, h, centres, torch.full((V,), seen), torch.ones(V), torch.zeros(B), config)
+    return score(relevance, h, centres, NOWHERE, torch.full((V,), seen), torch.ones(V), torch.zeros(B), config)
 
 
 def test_weight_decreases_from_one() -> None:
@@ -87,7 +89,7 @@ def test_views_without_the_object_are_left_out_for_all_candidates() -> None:
     relevance, h, centres = maps()
     relevance[:, :, 0, 6, 10] = 1.0
     relevance[1, :, 1, 0, 0] = 0.9  # candidate 1 alone imagines it in the other view, far away
-    result = score(relevance, h, centres, torch.tensor([1.0, 0.0]), torch.ones(V), torch.zeros(B), CONFIG)
+    result = score(relevance, h, centres, NOWHERE, torch.tensor([1.0, 0.0]), torch.ones(V), torch.zeros(B), CONFIG)
     assert result.views.tolist() == [1.0, 0.0]
     assert result.reward[0] == result.reward[1]
 
@@ -98,7 +100,7 @@ def test_a_view_counts_by_its_weight() -> None:
     relevance[1, :, 0, 6, 15] = relevance[1, :, 1, 6, 10] = 1.0  # a little better in the second
     equal = judge(relevance, h, centres)
     assert equal.reward[1] > equal.reward[0]
-    riding = score(relevance, h, centres, torch.ones(V), torch.tensor([1.0, 0.2]), torch.zeros(B), CONFIG)
+    riding = score(relevance, h, centres, NOWHERE, torch.ones(V), torch.tensor([1.0, 0.2]), torch.zeros(B), CONFIG)
     assert riding.reward[0] > riding.reward[1]
 
 
@@ -107,7 +109,7 @@ def test_with_nothing_to_trust_the_exploring_candidate_wins() -> None:
     relevance[:, :, :, 6, 12] = 0.2
     h[:] = 0.9
     travel = torch.tensor([0.0, 1.0])
-    lost = score(relevance, h, centres, torch.zeros(V), torch.ones(V), travel, PlannerConfig())
+    lost = score(relevance, h, centres, NOWHERE, torch.zeros(V), torch.ones(V), travel, PlannerConfig())
     assert lost.reward[1] > lost.reward[0]
     assert not lost.views.any()
     assert (lost.relevance == 0).all()
@@ -118,7 +120,9 @@ def test_with_something_to_trust_exploring_does_not_pay() -> None:
     relevance[0, :, :, 6, 10] = 1.0
     relevance[1, :, :, 6, 13] = 1.0
     h[:] = 0.05
-    result = score(relevance, h, centres, torch.ones(V), torch.ones(V), torch.tensor([0.0, 1.0]), PlannerConfig())
+    result = score(
+        relevance, h, centres, NOWHERE, torch.ones(V), torch.ones(V), torch.tensor([0.0, 1.0]), PlannerConfig()
+    )
     assert result.reward[0] > result.reward[1]
 
 
@@ -129,3 +133,13 @@ def test_what_was_reached_is_not_lost_to_the_blur_that_follows() -> None:
     assert kept[2].tolist() == pytest.approx([0.0, 0.1, 0.1, 0.2, 0.3])
     assert kept.mean(1).argmax() == 1, "letting go over the bowl wins over holding on"
     assert V.mean(1).argmax() == 0
+
+
+def test_a_metre_aside_of_its_place_costs_the_same_however_it_looks() -> None:
+    relevance, h, centres = maps()
+    relevance[:, :, :, 6, 10] = 1.0
+    aside = torch.tensor([[0.3, 0.2, 0.1], [0.3, 0.05, 0.3]])
+    plain = judge(relevance, h, centres)
+    result = score(relevance, h, centres, aside, torch.ones(V), torch.ones(V), torch.zeros(B), CONFIG)
+    assert torch.allclose(result.frame_reward, plain.frame_reward - CONFIG.ground * aside)
+    assert result.frame.tolist() == [2, 1]
