@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 # A sourced ROS installation is used as it is; its packages and the ROS wheels must never be mixed.
 comma := ,
-EXTRAS := planner,bridge,sim,train,full,dev$(if $(ROS_DISTRO),,$(comma)ros)
+EXTRAS := planner,bridge,sim,train,full,ray,dev$(if $(ROS_DISTRO),,$(comma)ros)
 
 .PHONY: demo test install lint interfaces clean help
 help:
