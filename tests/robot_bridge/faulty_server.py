@@ -14,7 +14,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,8 +27,8 @@ from plan_protocol import codec
 from plan_protocol.server import PlanServer
 
 STEP = np.array([0.04, 0.0, -0.02, 0.0, 0.0, 0.1, 0.0])
-CHUNKS = 2
-"""Chunks in one direction before it turns round, per robot."""
+TURN = (0.05, 0.15)
+"""Metres from where a robot was at first, at which it turns forth again and back; plans not followed change nothing."""
 
 
 class FaultyServer(PlanServer):
@@ -37,7 +36,8 @@ class FaultyServer(PlanServer):
 
     def __init__(self, address: str) -> None:
         super().__init__(address, SPEC, self._sway)
-        self._count: Counter[str] = Counter()
+        self._first: dict[str, float] = {}
+        self._forth: dict[str, bool] = {}
         self._before: list | None = None
 
     def _sway(self, request, context):
@@ -45,10 +45,13 @@ class FaultyServer(PlanServer):
         fault, _, seconds = request.instruction.partition(" ")
         if fault in ("slow", "late"):
             time.sleep(float(seconds))
-        robot = context.robot_id
-        self._count[robot] += 1
-        forth = (self._count[robot] - 1) // CHUNKS % 2 == 0
-        return make_plan(request, straight(request, STEP if forth else -STEP))
+        return make_plan(request, straight(request, STEP if self._goes_forth(context.robot_id, request) else -STEP))
+
+    def _goes_forth(self, robot, request):
+        x = (request.committed if len(request.committed) else request.observation.poses)[-1, 0]
+        gone = x - self._first.setdefault(robot, x)
+        self._forth[robot] = gone < TURN[1] if self._forth.get(robot, True) else gone < TURN[0]
+        return self._forth[robot]
 
     def _answer(self, job):
         fault = job.envelope.open(job.frames).instruction

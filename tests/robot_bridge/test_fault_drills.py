@@ -25,7 +25,7 @@ from robot_bridge.execution.states import State
 from robot_bridge.planner.link import PlannerLink
 from robot_model.conventions import DROID_RESET_JOINTS
 
-GIVE_UP = 60.0
+GIVE_UP = 120.0
 """Seconds of wall clock."""
 
 FAST = 12.0
@@ -160,7 +160,8 @@ def test_with_a_slow_server_the_arm_waits_for_every_plan(server):
     try:
         robot.executor.instruct("slow 0.4")
         together([robot], lambda: sum(plan["accepted"] for plan in robot.plans()) >= 5, pace=4.0)
-        assert set(robot.executor.rejected) <= {"plan_late"}, "one that took longer than those before"
+        # Plans may come later than those before (plan_late), and leave an arm that stopped half-way in a bad posture.
+        assert not robot.executor.rejected.keys() & {"plan_mismatched", "plan_stale", "server_error", "request_timeout"}
         assert set(robot.reasons("hold")) <= {"awaiting_plan", "no_plan"}
         assert robot.judge.sent > 20
     finally:
@@ -168,14 +169,21 @@ def test_with_a_slow_server_the_arm_waits_for_every_plan(server):
 
 
 def test_answers_that_come_too_late_are_never_followed(robot):
-    robot.executor.instruct("late 0.5")
+    robot.executor.instruct("late 3")
     together([robot], lambda: "new_instruction" in robot.reasons("hold"))
-    given_up, plans = robot.executor.rejected["request_timeout"], robot.executor.plans
-    together([robot], lambda: robot.executor.rejected["request_timeout"] >= given_up + 4)
+    given_up = robot.executor.rejected["request_timeout"]
+    together([robot], lambda: robot.executor.rejected["request_timeout"] >= given_up + 3)
     assert robot.speed() == 0.0
-    assert robot.executor.plans == plans
     robot.executor.instruct("sway")
     goes_on([robot])
+    asked, late = -1, set()
+    for event in robot.events:
+        if event["event"] == "plan_requested":
+            asked = event["request_id"]
+        elif event.get("reason") == "request_timeout":
+            late.add(asked)
+    assert len(late) >= 3
+    assert not late & {plan["request_id"] for plan in robot.plans()}
 
 
 def test_answers_that_come_twice_are_followed_once(robot):
