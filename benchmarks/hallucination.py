@@ -35,15 +35,18 @@ from torch.nn import functional
 
 from models.bundle import Bundle
 from plan_protocol.server import Context
+from planner_server.approach import beyond, metres_aside
+from planner_server.centring import centres_of
 from planner_server.cli import DEFAULT_BUNDLE
 from planner_server.config import PlannerConfig
 from planner_server.evaluation.ranking import Scripted
 from planner_server.evaluation.simulator import OVERSAMPLING, Situation
 from planner_server.evaluation.truth import image_points
+from planner_server.ground import place_of
 from planner_server.judgement import Judgement
 from planner_server.planner import Planner
 from planner_server.render import colour_map
-from planner_server.scoring import cell_centres
+from planner_server.scoring import cell_centres, sureness
 from planner_server.service import build_planner, open_bundle
 from planner_server.weighting import SHAPES, confidence_weight
 from robot_bridge.trials.statistics import rate
@@ -198,12 +201,13 @@ def measure(
     """One plan: by weighting, whether it is drawn to a stranger."""
     situation = replace(scene.situation, target=task)
     judged = planner.judge(plan_request(bundle, situation, seed), Context("benchmark", "benchmark"))
-    found: dict[str, Any] = {name: verdict(judged, scene, task, config) for name, config in weightings.items()}
-    on_strangers = scene.on_strangers
     with torch.no_grad():
-        real = bundle.semantic.relevance(judged.scene.history[:, -1:], task)
+        real = bundle.semantic.relevance(judged.scene.history[:, -1:], task)[0, 0]
+    under = {name: reweighted(judged, bundle, real, config) for name, config in weightings.items()}
+    found: dict[str, Any] = {name: verdict(under[name], scene, task, config) for name, config in weightings.items()}
+    on_strangers = scene.on_strangers
     if found["without"]["drawn"]:
-        draw(bundle, planner.config, judged, weightings, scene, picture)
+        draw(bundle, planner.config, under["without"], weightings, scene, picture)
     return {
         "task": task,
         "present": task in scene.places,
@@ -214,6 +218,16 @@ def measure(
         "least_h": round(float(judged.evidence.h.mean((1, 2, 3, 4)).min()), 4),
         "weightings": found,
     }
+
+
+def reweighted(judged: Judgement, bundle: Bundle, seen: Tensor, config: PlannerConfig) -> Judgement:
+    """The same imagined futures under another weighting, from which follows where what is seen ``(V, a, b)`` lies."""
+    spec, evidence = bundle.config, judged.evidence
+    trusted = (seen * sureness(evidence.h[:, 0], seen.shape, config)).numpy()
+    pose, poses = judged.scene.poses[0, -1].double().numpy(), torch.as_tensor(evidence.actions).float()
+    place = place_of(trusted, spec.cameras, spec.image_size, pose, config.visible, config.region)
+    centres = centres_of(spec.cameras, spec.image_size, poses, beyond(poses, place, judged.carrying, config))
+    return replace(judged, evidence=replace(evidence, centres=centres, aside=metres_aside(poses, place)), place=place)
 
 
 def mean_h(judged: Judgement, cells: Tensor) -> float:
