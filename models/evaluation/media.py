@@ -10,6 +10,8 @@ import numpy as np
 SCALE = 2
 LABEL = 64
 """Pixels at the left of a row for its name."""
+GAP = 2
+"""White pixels right of every view."""
 
 
 @dataclass
@@ -32,7 +34,7 @@ def comparison(rows: dict[str, np.ndarray]) -> np.ndarray:
         rows: Name -> ``(frames, V, rows, columns, 3)`` uint8.
 
     Returns:
-        ``(frames, R * rows, LABEL + V * columns, 3)`` uint8, enlarged by `SCALE`, sizes even.
+        ``(frames, R * rows, LABEL + V * (columns + GAP), 3)`` uint8, enlarged by `SCALE`, sizes even.
     """
     strips = [np.concatenate([_label(name, video), *_views(video)], axis=2) for name, video in rows.items()]
     return np.ascontiguousarray(np.concatenate(strips, axis=1))
@@ -40,7 +42,8 @@ def comparison(rows: dict[str, np.ndarray]) -> np.ndarray:
 
 def _views(video: np.ndarray) -> list[np.ndarray]:
     large = video.repeat(SCALE, axis=2).repeat(SCALE, axis=3)
-    return [large[:, view] for view in range(video.shape[1])]
+    gap = np.full((*large.shape[:1], large.shape[2], GAP * SCALE, 3), 255, np.uint8)
+    return [part for view in range(video.shape[1]) for part in (large[:, view], gap)]
 
 
 def _label(name: str, video: np.ndarray) -> np.ndarray:

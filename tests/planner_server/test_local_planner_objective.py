@@ -76,6 +76,25 @@ def test_each_draw_has_its_own_noise_and_the_first_is_the_plans() -> None:
     assert not torch.equal(first, plan)
 
 
+def test_what_was_imagined_once_is_not_imagined_again() -> None:
+    bundle, config = ToyBundle(), PlannerConfig()
+    judged = toy_planner(config, bundle).judge(request(picture(0, (BESIDE,))), ToyContext())
+    J = LocalObjective(bundle, judged, config, seed=3)  # type: ignore[arg-type]
+    other, third = STILL + 0.01, STILL + 0.02
+    asked = LocalObjective(bundle, judged, config, seed=3).future(other)  # type: ignore[arg-type]
+    J(torch.stack([STILL, other]).requires_grad_())
+    J(third[None], draw=1)
+    batches = len(bundle.world_model.batches)
+    kept = J.future(other + 1e-7)
+    assert len(bundle.world_model.batches) == batches
+    for name in ("chunk", "latents", "h", "off_centre"):
+        assert torch.allclose(getattr(kept, name), getattr(asked, name))
+        assert not getattr(kept, name).requires_grad
+    assert torch.equal(J.off_centre(other), kept.off_centre)
+    J.future(third)  # other noise was imagined, the plan's own was not
+    assert len(bundle.world_model.batches) == batches + 1
+
+
 def test_an_uncertain_frame_counts_less() -> None:
     sure, doubtful = picture(0, (BESIDE,)), picture(0, ((60, 37, 255, 255),))
     assert objective(sure)(STILL[None]) > objective(doubtful)(STILL[None])
