@@ -10,11 +10,12 @@ from torch import Tensor
 from models.bundle import Bundle
 from models.interfaces import Imagined
 from planner_server.alignment import turn_across
+from planner_server.approach import beyond, metres_aside
 from planner_server.centring import centres_of
 from planner_server.config import PlannerConfig
 from planner_server.imagination import shared_noise
 from planner_server.judgement import Judgement
-from planner_server.scoring import Scores, score
+from planner_server.scoring import Scores, reached, score
 from planner_server.weighting import confidence_weight
 
 NEXT_SEED = 7919
@@ -67,8 +68,8 @@ class LocalObjective:
         r = self._scores(chunks, o, h, target)
         if not draw:
             self._keep(o, h, r)
-        J = confidence_weight(h.mean((2, 3, 4)), config.doubt, config.weighting) * bundle.value.expected(
-            bundle.value(o, target)
+        J = confidence_weight(h.mean((2, 3, 4)), config.doubt, config.weighting) * reached(
+            bundle.value.expected(bundle.value(o, target))
         )
         J = J + config.approach * r.frame_reward
         if self._judged.long_axis is not None:
@@ -88,8 +89,8 @@ class LocalObjective:
         return self._futures[-1]
 
     def _keep(self, o: Imagined, h: Tensor, r: Scores) -> None:
-        rows = zip(o.actions.detach(), o.latents.detach(), h, r.frame_distance.detach(), strict=True)
-        self._futures += [Future(*row) for row in rows]
+        parts = [part.detach() for part in (o.actions, o.latents, h, r.frame_distance)]
+        self._futures += [Future(*row) for row in zip(*parts, strict=True)]
 
     def turn(self, chunk: Tensor) -> Tensor | None:
         """Turn ``(H,)`` [rad] after which the hand grasps across what is looked for, see `Objective.turn`."""
@@ -109,7 +110,8 @@ class LocalObjective:
         judged, spec, config = self._judged, self._bundle.config, self._config
         with torch.no_grad():
             looked_for = self._bundle.semantic.relevance(o.latents, judged.phrase) if judged.carrying else target
-        c = centres_of(spec.cameras, spec.image_size, chunks, config.carry_height if judged.carrying else 0.0)
+        c = centres_of(spec.cameras, spec.image_size, chunks, beyond(chunks, judged.place, judged.carrying, config))
         views = judged.scores.views
         still = chunks.new_zeros(len(chunks))
-        return score(looked_for.detach(), h, c, (views > 0).to(views), views, still, config)
+        aside = metres_aside(chunks, judged.place)
+        return score(looked_for.detach(), h, c, aside, (views > 0).to(views), views, still, config)
