@@ -48,10 +48,10 @@ def random_bundle(size: str, horizon: int, device: str) -> CtrlWorldBundle:
     torch.manual_seed(0)
     full = size == "full"
     config, clip = (full_config(horizon), CLIP) if full else (reduced_config(horizon), SMALL_CLIP)
+    cameras = cameras_of(config)
     with torch.device(device):
         text = CLIPTextConfig(**clip["text"], projection_dim=config.unet.token // 2, **ends())
         model = CtrlWorldModel(config, InstructionEncoder(tokenizer(), CLIPTextModelWithProjection(text)))
-        cameras = cameras_of(config)
         shapes = ((30, 10.0), (20, 1.0))
         sizes = [replace(head_config(config, bins, highest), **head_width(full)) for bins, highest in shapes]
         uncertainty, value = fresh_heads(model, cameras, *sizes)
