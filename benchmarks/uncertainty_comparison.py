@@ -5,7 +5,7 @@
 Trains what is not there yet (the probes on the same clips, a probe end to end, the members of the ensemble) in RUN, a
 work folder of `vidplan train` whose stages are finished, and measures all judges on the same held-out clips, in and out
 of distribution: calibration, correlation with the error, detection of unfamiliar recordings, and the cost of a plan.
-Interrupted training and measuring go on (delete OUT/judges to measure again). Figures go to OUT/comparison.json and .md,
+Interrupted training and measuring go on (delete OUT/judges to measure anew). Figures go to OUT/comparison.json and .md,
 pictures beside them; `docs/uncertainty-comparison.md` reads them.
 
 Seconds are this process's CPU time; planners of all judges take turns. S-QUBED has no place in a plan: its cost is that
@@ -103,7 +103,11 @@ def train_missing(workshop: Workshop, options: argparse.Namespace) -> None:
     if not (folder / f"{END_TO_END}.safetensors").is_file():
         stage = ProbeStage(workshop, PROBES[END_TO_END])
         stage.probes[0].load_state_dict(load_trained(folder, DETACHED).probe.state_dict())
-        train(stage, replace(preset.loops[END_TO_END], batch=8, steps=options.end_to_end, threads=threads), folder)
+        train(
+            stage,
+            replace(preset.loops[END_TO_END], batch=8, rate=1e-3, steps=options.end_to_end, threads=threads),
+            folder,
+        )
 
 
 def entrants(
