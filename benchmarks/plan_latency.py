@@ -1,6 +1,6 @@
 """How long a plan takes with a full-size video model, where the time goes, and how much less that is than plainly done.
 
-    python benchmarks/plan_latency.py --size reduced --device cpu                        # about a minute, one core
+    python benchmarks/plan_latency.py --size reduced --device cpu                        # minutes, one core
     python benchmarks/plan_latency.py --size full --device cuda --compile graphs --json plan.json
 
 The planner is `planner_server.planner.Planner`; the bundle is Ctrl-World with random weights: the true size, or
