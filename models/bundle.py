@@ -1,7 +1,7 @@
 """A bundle: one folder with every model a planner needs, and what they were made for.
 
 ``bundle.json`` (a `BundleConfig`) beside one ``.safetensors`` file per part, in half precision. Nothing about view
-order, cameras, normalisation or bins is implicit.
+order, cameras, normalisation or bins is implicit. ``familiarity.safetensors`` may be missing.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,6 +26,7 @@ from models.errors import BundleError
 from models.head_unet import HeadConfig
 from models.semantic import SemanticConfig, SemanticHead
 from models.uncertainty import UncertaintyHead
+from models.uncertainty.familiarity import Familiarity, load_familiarity, save_familiarity
 from models.value import ValueHead
 from models.video_model import VideoModel
 
@@ -94,7 +95,12 @@ class BundleConfig:
 
 @dataclass(frozen=True)
 class Bundle(BundleParts):
-    """Loaded models. See `interfaces` for what each can do."""
+    """Loaded models. See `interfaces` for what each can do.
+
+    Attributes:
+        familiarity: The alarm for unfamiliar scenes, where the bundle has one: planning does not need it.
+        hash: See `bundle_hash`.
+    """
 
     world_model: VideoModel
     uncertainty: UncertaintyHead
@@ -102,6 +108,7 @@ class Bundle(BundleParts):
     value: ValueHead
     config: BundleConfig
     hash: str
+    familiarity: Familiarity | None = None
 
 
 def build(config: BundleConfig) -> Bundle:
@@ -167,7 +174,10 @@ def load_bundle(path: str | Path, device: str = "cpu") -> Bundle:
     for module in (bundle.world_model, bundle.uncertainty, bundle.semantic, bundle.value):
         module.to(device).eval().requires_grad_(False)
     bundle.world_model.fast = has_bfloat16(device)
-    return Bundle(bundle.world_model, bundle.uncertainty, bundle.semantic, bundle.value, config, bundle_hash(folder))
+    familiarity = load_familiarity(folder)
+    return replace(
+        bundle, hash=bundle_hash(folder), familiarity=familiarity.to(device) if familiarity is not None else None
+    )
 
 
 def has_bfloat16(device: str) -> bool:
@@ -188,6 +198,8 @@ def save_bundle(bundle: Bundle, path: str | Path) -> Path:
             for key, value in module.state_dict().items()
         }
         save_file(weights, folder / f"{name}.safetensors")
+    if bundle.familiarity is not None:
+        save_familiarity(bundle.familiarity, folder)
     (folder / "bundle.json").write_text(json.dumps(to_plain(bundle.config), indent=1) + "\n")
     return folder
 
@@ -232,7 +244,7 @@ def _read_values(path: str | Path) -> Any:
 
 
 def bundle_hash(path: str | Path) -> str:
-    """SHA-256 over the configuration and the weights, hexadecimal."""
+    """SHA-256 over the configuration and the weights that plans depend on (`PARTS`), hexadecimal."""
     digest = hashlib.sha256()
     for name in ("bundle.json", *(f"{part}.safetensors" for part in PARTS)):
         digest.update((Path(path) / name).read_bytes())

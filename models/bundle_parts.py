@@ -15,12 +15,14 @@ class BundleParts:
         uncertainty: U_beta.
         semantic: R_u.
         value: R_l.
+        familiarity: The alarm for unfamiliar scenes, None where the bundle has none.
     """
 
     world_model: Any
     uncertainty: nn.Module
     semantic: nn.Module
     value: nn.Module
+    familiarity: Any = None
 
     def parts(self) -> dict[str, nn.Module]:
         """The modules that have weights, by file name."""

@@ -87,9 +87,12 @@ def detection(uncertainty: Part) -> str:
 
     def draw(figure: Figure) -> None:
         axis = figure.subplots()
-        edges = np.histogram_bin_edges(np.concatenate([np.array(values) for values in groups.values()]), 30)
+        everything = np.concatenate([np.array(values) for values in groups.values()])
+        low, high = everything.min(), np.quantile(everything, 0.95)  # what is very strange is in the last column
+        edges = np.histogram_bin_edges(everything, 30, range=(low, high))
         for (name, values), colour in zip(groups.items(), PALETTE, strict=False):
-            axis.hist(values, edges.tolist(), density=True, histtype="step", color=colour, linewidth=1.6, label=name)
+            shown = np.clip(values, low, high)
+            axis.hist(shown, edges.tolist(), density=True, histtype="step", color=colour, linewidth=1.6, label=name)
         axis.set(xlabel=f"score of a clip: {uncertainty['score']}", ylabel="density")
         axis.legend(frameon=False)
 

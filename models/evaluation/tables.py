@@ -143,7 +143,7 @@ def correlation(part: Part) -> Table:
 
 
 def detection(part: Part) -> Table:
-    """AUROC by recording and score."""
+    """AUROC by recording and score, the one that counts first."""
     scores = list(next(iter(part["unfamiliar"].values()))["by_score"]) if part["unfamiliar"] else []
     rows = [
         [
@@ -163,7 +163,8 @@ def detection(part: Part) -> Table:
         rows.append([name, str(entry["clips"]), show(entry["auroc"]), f"{low} to {high}", *map(show, cells)])
     text = (
         f"Clips of unfamiliar recordings told from {part['clips']} familiar ones by one number each: {part['score']}; "
-        "beside it the other scores one might take. The interval draws whole episodes again. Familiar: mean h "
+        "beside it the other scores one might take. Familiarity is about the newest observed frame, every other score "
+        "about the imagined video. The interval draws whole episodes again. Familiar: mean h "
         f"{show(part['mean_h'])}, mean error {show(part['mean_error'])}."
     )
     return Table("Does it notice the unfamiliar?", text, rows)

@@ -13,13 +13,14 @@ from torch.nn import functional
 
 from models.bins import bin_index
 from models.bundle import Bundle
+from models.evaluation.footage import CHUNK
 from models.evaluation.judged import Judged, doubts
 from models.evaluation.lpips import Lpips
 from models.evaluation.pixels import Truth, decode
 from models.evaluation.relations import coefficients, relation
 from models.evaluation.reliability import Reliability
 from models.evaluation.say import Say
-from models.evaluation.unfamiliar import CLIP_SCORE, SCORES, detection
+from models.evaluation.unfamiliar import CLIP_SCORE, FAMILIARITY, clip_scores, tell_apart
 from models.head_unet import per_view
 from models.interfaces import Uncertainty
 from models.metrics import MOVING
@@ -70,6 +71,7 @@ def measure_uncertainty(
     views, frames = bundle.config.views, judged.footage.horizon
     counted = _count(bundle, judged, say, "uncertainty: calibration")
     doubt = doubts(bundle, judged)
+    known = _Told(bundle, judged, doubt)
     say("uncertainty: correlation", 0.0)
     moving, h = _moving(judged, len(views)), doubt.h.numpy()
     latent = per_view((judged.imagined.latents - judged.batch.future).abs(), len(views)).mean(3).numpy()
@@ -91,28 +93,52 @@ def measure_uncertainty(
             "error": "1 - SSIM" if lpips is None else "LPIPS",
             **relation(h, perceptual, moving, judged.episodes, views),
         },
-        "scores": [round(value, 4) for value in SCORES[CLIP_SCORE](doubt).tolist()],
+        "scores": [round(float(value), 4) for value in known.scores[known.counts]],
         "note": (
             "ECE and MCE pool the events 'the error of this latent element lies below the edge of bin k' over all "
             "edges; top bin: 'it lies in the most probable bin'. Cells move when their latents differ from the newest "
             f"observed ones by more than {MOVING} on average. p-values are those of clip means, cells being dependent."
         ),
     }
-    others = {name: _unfamiliar(bundle, other, doubt, judged, say, name) for name, other in unfamiliar.items()}
-    return {**results, **_worst(others), "unfamiliar": others, "score": CLIP_SCORE}
+    others = {name: _unfamiliar(bundle, other, known, say, name) for name, other in unfamiliar.items()}
+    return {**results, **_worst(others), "unfamiliar": others, "score": known.counts}
 
 
-def _unfamiliar(
-    bundle: Bundle, judged: Judged, familiar: Uncertainty, known: Judged, say: Say, name: str
-) -> dict[str, Any]:
+class _Told:
+    """Everything by which clips of one recording can be told from another's.
+
+    Attributes:
+        scores: ``(B,)`` by name.
+        episodes: ``(B,)``.
+        counts: Name of the score that counts: the familiarity of the newest observed frame where a bundle has it.
+    """
+
+    def __init__(self, bundle: Bundle, judged: Judged, doubt: Uncertainty) -> None:
+        self.scores, self.episodes = clip_scores(doubt), judged.episodes
+        self.counts = CLIP_SCORE if bundle.familiarity is None else FAMILIARITY
+        if bundle.familiarity is not None:
+            parts = judged.batch.history[:, -1].split(CHUNK)
+            self.scores[FAMILIARITY] = torch.cat(
+                [bundle.familiarity(part, bundle.semantic).state for part in parts]
+            ).numpy()
+
+    def against(self, other: _Told, counts: str) -> dict[str, Any]:
+        """See `unfamiliar.tell_apart`."""
+        return tell_apart(self.scores, self.episodes, other.scores, other.episodes, counts)
+
+
+def _unfamiliar(bundle: Bundle, judged: Judged, known: _Told, say: Say, name: str) -> dict[str, Any]:
     counted = _count(bundle, judged, say, f"uncertainty: {name}")
     doubt = doubts(bundle, judged)
+    told = _Told(bundle, judged, doubt)
+    by_head = known.against(told, CLIP_SCORE)
     error = (judged.imagined.latents - judged.batch.future).abs().mean().item()
     return {
         "clips": len(judged.batch.rows),
         "episodes": judged.footage.episodes(judged.batch.rows),
         **counted.figures(bundle.config.views, judged.footage.horizon),
-        **detection(familiar, known.episodes, doubt, judged.episodes),
+        **known.against(told, known.counts),
+        "by_entropy": {key: by_head[key] for key in ("auroc", "interval", "per_episode")},
         "mean_h": round(doubt.h.mean().item(), 4),
         "mean_error": round(error, 4),
     }
@@ -123,6 +149,7 @@ def _worst(others: Mapping[str, dict[str, Any]]) -> dict[str, float | None]:
     return {
         "ece_ood": max((entry["ece"] for entry in others.values()), default=None),
         "ood_auroc": min((entry["auroc"] for entry in others.values()), default=None),
+        "ood_auroc_entropy": min((entry["by_entropy"]["auroc"] for entry in others.values()), default=None),
     }
 
 

@@ -1,4 +1,9 @@
-"""Whether the uncertainty tells recordings apart that are not like those the model knows."""
+"""Whether a score tells recordings apart that are not like those the model knows.
+
+Two kinds of score are shown. The uncertainty head's are about the imagined video: it is calibrated to be unsure where
+the video is wrong, not where the scene is new. The familiarity (`models.uncertainty.familiarity`) is about what the
+cameras see, and is the alarm where a bundle has it.
+"""
 
 from __future__ import annotations
 
@@ -44,20 +49,41 @@ SCORES: Mapping[str, Score] = {
     "expected error": expected_error,
 }
 CLIP_SCORE = "mean h"
-"""The score that counts: chosen beforehand, not the best of those above on the data at hand."""
+"""The head's score that counts: chosen beforehand, not the best of those above on the data at hand."""
+FAMILIARITY = "familiarity"
+"""Name of the score that counts where a bundle has it."""
+Scores = Mapping[str, np.ndarray]
+
+
+def clip_scores(doubt: Uncertainty) -> dict[str, np.ndarray]:
+    """``(B,)`` of every score of `SCORES`."""
+    return {name: score(doubt).numpy() for name, score in SCORES.items()}
 
 
 def detection(
     inside: Uncertainty, inside_episodes: np.ndarray, outside: Uncertainty, outside_episodes: np.ndarray
 ) -> dict[str, Any]:
+    """`tell_apart` by what the uncertainty says of the clips; `CLIP_SCORE` counts."""
+    return tell_apart(clip_scores(inside), inside_episodes, clip_scores(outside), outside_episodes, CLIP_SCORE)
+
+
+def tell_apart(
+    inside: Scores, inside_episodes: np.ndarray, outside: Scores, outside_episodes: np.ndarray, counts: str
+) -> dict[str, Any]:
     """How well each score tells clips of one recording from familiar ones.
 
+    Args:
+        inside: ``(B,)`` scores of familiar clips by name, higher for stranger ones.
+        inside_episodes: ``(B,)`` the episode of each.
+        outside: ``(C,)`` the same scores of the other recording.
+        outside_episodes: ``(C,)``.
+        counts: Name of the score that counts.
+
     Returns:
-        ``auroc`` of `CLIP_SCORE` per clip, its 95 % ``interval`` (whole episodes drawn again, since clips of one
-        episode are alike), the same ``per_episode`` (mean score of its clips), and per clip ``by_score``.
+        ``auroc`` of the score that counts per clip, its 95 % ``interval`` (whole episodes drawn again, since clips of
+        one episode are alike), the same ``per_episode`` (mean score of its clips), and per clip ``by_score``.
     """
-    scores = {name: (score(inside).numpy(), score(outside).numpy()) for name, score in SCORES.items()}
-    known, strange = scores[CLIP_SCORE]
+    known, strange = inside[counts], outside[counts]
     episodes = (_by_episode(known, inside_episodes), _by_episode(strange, outside_episodes))
     rng = np.random.default_rng(0)
     drawn = [auroc(*(np.concatenate(_redraw(side, rng)) for side in episodes)) for _ in range(RESAMPLINGS)]
@@ -65,7 +91,7 @@ def detection(
         "auroc": round(auroc(known, strange), 4),
         "interval": [round(float(value), 3) for value in np.quantile(drawn, (0.025, 0.975))],
         "per_episode": round(auroc(*(np.array([part.mean() for part in side]) for side in episodes)), 4),
-        "by_score": {name: round(auroc(*pair), 4) for name, pair in scores.items()},
+        "by_score": {name: round(auroc(inside[name], outside[name]), 4) for name in inside},
         "scores": [round(float(value), 4) for value in strange],
     }
 

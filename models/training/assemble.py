@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import torch
 from safetensors.torch import load_file
 
 from models.bundle import BundleConfig, build, save_bundle
 from models.training.names import STAGES
 from models.training.workshop import Workshop
+from models.uncertainty.familiarity import Familiarity, FamiliarityConfig
 
 
 def assemble(workshop: Workshop) -> Path:
@@ -63,4 +66,13 @@ def assemble(workshop: Workshop) -> Path:
     weights = load_file(workshop.folder / "heads.safetensors")
     for name, module in (("uncertainty", bundle.uncertainty), ("value", bundle.value)):
         module.load_state_dict({k.removeprefix(f"{name}."): v for k, v in weights.items() if k.startswith(f"{name}.")})
-    return save_bundle(bundle, workshop.folder / "bundle")
+    return save_bundle(replace(bundle, familiarity=_familiarity(workshop)), workshop.folder / "bundle")
+
+
+def _familiarity(workshop: Workshop) -> Familiarity:
+    preset, calibration = workshop.preset, workshop.report("familiarity")["notes"]
+    weights = load_file(workshop.folder / "familiarity.safetensors")
+    config = FamiliarityConfig.of(preset.semantic, preset.latent_size, len(workshop.training.classes))
+    part = Familiarity(config)
+    part.load_state_dict({**weights, **{name: torch.tensor(values) for name, values in calibration.items()}})
+    return part

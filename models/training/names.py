@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import product
 
-STAGES = ("autoencoder", "latents", "semantic", "world-model", "flow-map", "heads", "bundle")
+STAGES = ("autoencoder", "latents", "semantic", "world-model", "flow-map", "heads", "familiarity", "bundle")
 """In the order in which they need each other."""
 FOUNDATIONS: dict[str, tuple[str, ...]] = {
     "autoencoder": (),
@@ -13,6 +13,7 @@ FOUNDATIONS: dict[str, tuple[str, ...]] = {
     "world-model": ("autoencoder",),
     "flow-map": ("autoencoder", "world-model"),
     "heads": ("autoencoder", "semantic", "flow-map"),
+    "familiarity": ("autoencoder", "semantic"),
 }
 """The trained stages, each with those whose weights it builds on."""
 ADAPTER = "adapter"

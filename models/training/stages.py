@@ -12,6 +12,7 @@ from models.training.workshop import Workshop
 def make_stage(name: str, workshop: Workshop) -> Stage:
     """Build a stage; it reads what the earlier ones left in the workshop."""
     from models.training.autoencoder_stage import AutoencoderStage
+    from models.training.familiarity_stage import FamiliarityStage
     from models.training.flow_map_stage import FlowMapStage
     from models.training.heads_stage import HeadsStage
     from models.training.probe_stage import ProbeStage
@@ -26,6 +27,7 @@ def make_stage(name: str, workshop: Workshop) -> Stage:
         WorldModelStage,
         FlowMapStage,
         HeadsStage,
+        FamiliarityStage,
     )
-    names = ("autoencoder", "semantic", "world-model", "flow-map", "heads")
+    names = ("autoencoder", "semantic", "world-model", "flow-map", "heads", "familiarity")
     return dict(zip(names, kinds, strict=True))[name](workshop)
