@@ -30,6 +30,8 @@ except ImportError as error:
 
 logger = logging.getLogger(__name__)
 
+as_actor: Any = ray.remote  # its type knows functions of up to ten arguments, and no actors with options
+
 LOCAL = "local"
 """Address that starts a Ray of its own on this machine."""
 LOADING = 900.0
@@ -192,9 +194,11 @@ def connect(address: str, **options: Any) -> None:
         StartError: There is none.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a robot's workstation does not report home
-    own = {"include_dashboard": False, "_system_config": {"worker_niceness": 0}} if address == LOCAL else {}
+    options |= {"log_to_driver": False, "logging_level": logging.ERROR}
+    if address == LOCAL:
+        options |= {"include_dashboard": False, "_system_config": {"worker_niceness": 0}}
     try:
-        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **own, **options)
+        ray.init(address, **options)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise StartError(
             f"no Ray cluster at {address}: {error}. Start one with `ray start --head`, or say --ray {LOCAL}"
@@ -207,8 +211,9 @@ def _start(recipe: Recipe, count: int) -> list[Link]:
     there = int(ray.cluster_resources().get(kind, 0))
     if count * each > there:
         raise StartError(f"{count} replicas need {count * each} {kind}s, and this Ray cluster has {there}")
-    needs = {"num_gpus": 1} if kind == "GPU" else {"num_cpus": each}
-    actor = ray.remote(max_restarts=-1, concurrency_groups=GROUPS, **needs)(RayReplica)
+    options: dict[str, Any] = {"max_restarts": -1, "concurrency_groups": GROUPS}
+    options |= {"num_gpus": 1} if kind == "GPU" else {"num_cpus": each}
+    actor = as_actor(**options)(RayReplica)
     fleet = uuid.uuid4().hex[:8]
     names = [f"vidplan-{fleet}-replica-{number}" for number in range(count)]
     return [Link(actor.options(name=name).remote(recipe, names, own), name) for own, name in enumerate(names)]

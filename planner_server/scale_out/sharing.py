@@ -107,7 +107,8 @@ class Workbench:
         with self.turn:
             if part == "relevance":
                 return {"relevance": self.bundle.semantic.relevance(self._same(tensors["latents"]), **options)}
-            imagined = self.bundle.world_model.imagine(**tensors, **options)
+            arguments: dict[str, Any] = {**tensors, **options}
+            imagined = self.bundle.world_model.imagine(**arguments)
             judged = self.bundle.uncertainty(imagined)
         said = {field.name: getattr(judged, field.name).float() for field in fields(Uncertainty)}
         return {"latents": imagined.latents.float(), **said}
