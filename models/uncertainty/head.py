@@ -64,6 +64,7 @@ class UncertaintyHead(nn.Module):
         The same as from `log_probabilities`, with the bins in front, where sums over them are over whole rows.
         """
         channels, bins = self.config.latent_channels, self.config.bins
+        assert self.output.bias is not None
         weight = self.output.weight.reshape(channels, bins, -1).transpose(0, 1).flatten(0, 1)
         bias = self.output.bias.reshape(channels, bins).T.reshape(-1, 1)
         moments = torch.stack([torch.ones_like(self.centres), self.centres])

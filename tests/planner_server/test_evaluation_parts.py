@@ -118,7 +118,7 @@ def test_what_is_fitted_gets_episodes_of_its_own(recorder: list[list[str]], monk
     assert "--held-out" not in recorder[-1]
     assert len({command[command.index("--seed") + 1] for command in recorder}) == 3
     assert found.fitting is not None
-    assert len(list((found.fitting / "annotation" / "train").iterdir())) > 40
+    assert len(list((found.fitting / "annotation" / "train").iterdir())) > 30
 
 
 def test_recordings_that_are_given_are_used(recorder: list[list[str]], tmp_path: Path) -> None:
