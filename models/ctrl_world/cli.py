@@ -54,6 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, help="seed of every draw")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument(
+        "--fsdp", action="store_true", help="flow-map: processes share weights and moments, too, not just the batch"
+    )
     return parser
 
 
@@ -67,6 +70,7 @@ def _train(options: argparse.Namespace) -> int:
     result = options.out / "bundle"
     if result.exists():
         raise BundleError(f"{result} is there already; choose another --out")
+    processes = join(options.device, options.fsdp)
     config = LoopConfig(
         batch=options.batch or BATCHES[options.stage],
         rate=options.rate or RATES[options.stage],
@@ -74,10 +78,10 @@ def _train(options: argparse.Namespace) -> int:
         steps=options.steps,
         seed=options.seed,
         threads=options.threads,
+        half=processes.share.device.type == "cuda",
         device=options.device,
         save_every=SAVE_EVERY,
     )
-    processes = join(options.device)
     stage = _stage(options)
     for footage in (stage.training, stage.held_out):
         print(footage.episodes.summary(), file=sys.stderr)

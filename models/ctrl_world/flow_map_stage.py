@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.ctrl_world.bundle import load_world_model
 from models.ctrl_world.conditioning import ConditionNoise
 from models.ctrl_world.footage import Footage, condition_of
 from models.self_distillation import JumpTimes, PsdDraws, psd_loss
-from models.training.loop import Draw
+from models.training.loop import Draw, place
 
 JUDGED = 4
 """Held-out clips that the figures are of: a forward pass of the whole network takes seconds on a processor."""
@@ -38,6 +38,11 @@ class CtrlWorldFlowMapStage:
         self.module = self.model.denoiser.requires_grad_(True)
         self.module.checkpoint_activations()
 
+    def shards(self) -> list[nn.Module]:
+        """See `training.engine_run.CanBeSharded`: the blocks of the U-Net."""
+        unet = self.module.unet
+        return [*unet.down_blocks, unet.mid_block, *unet.up_blocks]
+
     def loss(self, batch: int, draw: Draw) -> tuple[Tensor, dict[str, float]]:
         """See `training.loop.Stage`."""
         footage, config = self.training, self.model.config
@@ -61,7 +66,7 @@ class CtrlWorldFlowMapStage:
     @torch.no_grad()
     def metrics(self) -> dict[str, Any]:
         """Held-out squared error of one and four steps, over that of repeating the current frame."""
-        batch = self.held_out.clips.spread(JUDGED)
+        batch = place(self.held_out.clips.spread(JUDGED), next(self.module.parameters()).device)
         condition = condition_of(self.model, batch, self.held_out)
         noise = self.model.initial_noise(batch.history, torch.Generator().manual_seed(1))
         still = (batch.history[:, -1:] - batch.future).square().mean()

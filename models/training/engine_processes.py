@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -22,8 +23,18 @@ PATIENCE = timedelta(hours=12)
 """How long a process waits for the first one, which alone reads new data, encodes it and measures."""
 
 
+T = TypeVar("T")
+
+
 class Processes:
-    """One process that does everything."""
+    """One process that does everything.
+
+    Attributes:
+        whole: Each process holds all weights. Where it does not, whatever the weights take part in, from a step to a
+            checkpoint, is for all processes together.
+    """
+
+    whole = True
 
     def __init__(self, device: torch.device) -> None:
         self.share = Share(device=device)
@@ -33,9 +44,30 @@ class Processes:
         """Whether this process is the one that writes and speaks."""
         return self.share.index == 0
 
+    def shard(self, module: nn.Module, parts: Callable[[], Sequence[nn.Module]], half: bool) -> None:
+        """Take a module apart where the processes share its weights.
+
+        Args:
+            module: What is trained.
+            parts: Gives the parts of it, each of which computes with whole weights for itself.
+            half: Whether they compute in bfloat16.
+        """
+
+    def gather(self, values: T) -> T:
+        """A tree of tensors with each of them whole, for the first process to keep."""
+        return values
+
+    def scatter(self, values: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Whole tensors, as `gather` gave them, as they are kept here: like those of the same names."""
+        return dict(values)
+
     def share_gradients(self, module: nn.Module) -> nn.Module:
         """A module whose backward pass leaves the mean gradient of all processes."""
         return module
+
+    def clip(self, parameters: Sequence[nn.Parameter], longest: float) -> float:
+        """Shorten the gradient to ``longest`` where it is longer; returns its norm before."""
+        return nn.utils.clip_grad_norm_(parameters, longest).item()
 
     def mean(self, values: Sequence[float]) -> list[float]:
         """Mean of each value over all processes, the same in every one."""
@@ -85,11 +117,12 @@ class SharedProcesses(Processes):
             yield
 
 
-def join(device: str = "auto") -> Processes:
+def join(device: str = "auto", sharded: bool = False) -> Processes:
     """Join the processes a launcher started, or work alone.
 
     Args:
         device: ``auto`` (the GPU where there is one), ``cpu`` or ``cuda``.
+        sharded: Share the weights, too; of no consequence to a process that is alone.
 
     Raises:
         TrainingError: There is no such device.
@@ -100,6 +133,10 @@ def join(device: str = "auto") -> Processes:
         raise TrainingError("device cuda: PyTorch sees no CUDA GPU here (see `vidplan doctor`); use cpu or auto")
     cpu = device == "cpu" or not torch.cuda.is_available()
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        if sharded:
+            from models.training.engine_sharding import ShardedProcesses
+
+            return ShardedProcesses(cpu)
         return SharedProcesses(cpu)
     if os.environ.get("ACCELERATE_USE_CPU", "").lower() == "true" and "MASTER_PORT" in os.environ:
         print(

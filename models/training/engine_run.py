@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol, runtime_checkable
 
@@ -47,11 +46,23 @@ class Stage(Protocol):
         ...
 
     def metrics(self) -> dict[str, Any]:
-        """Held-out figures of `module`, which holds the averaged weights then, on the CPU."""
+        """Held-out figures of `module`, which holds the averaged weights then, on the CPU.
+
+        Where processes share the weights it stays where it trains, and all of them measure the same together.
+        """
         ...
 
     def notes(self) -> dict[str, Any]:
         """What later stages must know, e.g. scales measured on the data."""
+        ...
+
+
+@runtime_checkable
+class CanBeSharded(Protocol):
+    """A stage whose module can be trained by processes that share its weights."""
+
+    def shards(self) -> Sequence[nn.Module]:
+        """The parts whose weights are put together one part at a time."""
         ...
 
 
@@ -77,6 +88,8 @@ class Run:
     """A stage in training.
 
     Attributes:
+        parameters: What is trained, by name.
+        averaged: Their exponential moving average.
         step: Steps done.
         seconds: Time they took.
         shown: Smoothed figures.
@@ -86,12 +99,12 @@ class Run:
     def __init__(self, stage: Stage, config: LoopConfig, processes: Processes) -> None:
         self.stage, self.config, self.processes = stage, config, processes
         self.device = processes.share.device
+        processes.shard(stage.module, stage.shards if isinstance(stage, CanBeSharded) else tuple, config.half)
         move_modules(stage, self.device)
-        self.average = copy.deepcopy(stage.module)
-        self.parameters = [p for p in stage.module.parameters() if p.requires_grad]
-        self.averaged = [p for p in self.average.parameters() if p.requires_grad]
+        self.parameters = {name: p for name, p in stage.module.named_parameters() if p.requires_grad}
+        self.averaged = {name: p.detach().clone() for name, p in self.parameters.items()}
         self.optimiser = torch.optim.AdamW(
-            self.parameters, config.rate, betas=(0.9, 0.99), weight_decay=config.decay, fused=True
+            self.parameters.values(), config.rate, betas=(0.9, 0.99), weight_decay=config.decay, fused=True
         )
         self.step, self.seconds = 0, 0.0
         self.shown, self.scalars = dict[str, float](), dict[str, float]()
@@ -103,14 +116,15 @@ class Run:
             return self.step / max(1, self.config.steps)
         return self.seconds / (60 * (self.config.minutes or 1e-9))
 
-    def advance(self, asked: Callable[[], bool]) -> bool:
+    def advance(self, asked: Callable[[], bool], due: Callable[[], bool]) -> tuple[bool, bool]:
         """Take one step.
 
         Args:
             asked: Whether this process was asked to stop.
+            due: Whether this process thinks that it is time for a checkpoint.
 
         Returns:
-            Whether any process was: all of them must agree on the last step.
+            Whether any process was, and whether any does: all of them must agree.
 
         Raises:
             TrainingError: The loss is not finite.
@@ -128,23 +142,23 @@ class Run:
         if not math.isfinite(shown["loss"]):
             raise TrainingError(f"{self.stage.name}: the loss is {shown['loss']} at step {self.step}; lower the rate")
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.parameters, config.clip)
+        norm = self.processes.clip(list(self.parameters.values()), config.clip)
         self.optimiser.step()
         self.optimiser.zero_grad()
         self.step += 1
         self._follow()
         for name, value in shown.items():
             self.shown[name] = 0.98 * self.shown.get(name, value) + 0.02 * value
-        self.scalars = {**shown, "rate": rate, "gradient norm": norm.item()}
-        spent, stop = self.processes.mean([time.monotonic() - began, float(asked())])
+        self.scalars = {**shown, "rate": rate, "gradient norm": norm}
+        spent, stop, save = self.processes.mean([time.monotonic() - began, float(asked()), float(due())])
         self.seconds += spent
         self.scalars["steps per second"] = 1 / spent
-        return stop > 0
+        return stop > 0, save > 0
 
     @contextmanager
     def averaged_weights(self) -> Iterator[None]:
         """Within the body the module holds the averaged weights, in evaluation mode."""
-        kept = [parameter.detach().clone() for parameter in self.parameters]
+        kept = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
         self._put(self.averaged)
         self.stage.module.eval()
         try:
@@ -154,17 +168,23 @@ class Run:
             self.stage.module.train()
 
     def settle(self) -> None:
-        """The end: the module holds the averaged weights for good, on the CPU, in evaluation mode."""
+        """The end: the module holds the averaged weights for good, in evaluation mode; on the CPU if it is whole."""
         self._put(self.averaged)
         self.stage.module.eval()
-        move_modules(self.stage, torch.device("cpu"))
+        if self.processes.whole:
+            move_modules(self.stage, torch.device("cpu"))
+
+    def weights(self) -> dict[str, Tensor]:
+        """The module's, whole, for the first process to keep."""
+        return self.processes.gather(dict(self.stage.module.state_dict()))
 
     def state(self) -> dict[str, Any]:
-        """Everything a checkpoint needs."""
+        """Everything a checkpoint needs, for the first process to keep."""
+        module = self.weights()
         return {
-            "module": self.stage.module.state_dict(),
-            "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "module": module,
+            "average": {**module, **self.processes.gather(self.averaged)},
+            "optimiser": self.processes.gather(self.optimiser.state_dict()),
             "step": self.step,
             "seconds": self.seconds,
             "shown": self.shown,
@@ -176,9 +196,15 @@ class Run:
         Raises:
             KeyError, RuntimeError, ValueError: It is of another model.
         """
-        self.stage.module.load_state_dict(state["module"])
-        self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        scatter = self.processes.scatter
+        self.stage.module.load_state_dict(scatter(state["module"], self.stage.module.state_dict()))
+        average = scatter(state["average"], self.averaged)
+        self.averaged = {name: average[name].to(kept.device) for name, kept in self.averaged.items()}
+        moments = dict(state["optimiser"]["state"])
+        for index, parameter in enumerate(self.parameters.values()):
+            if index in moments:
+                moments[index] = scatter(moments[index], {"exp_avg": parameter, "exp_avg_sq": parameter})
+        self.optimiser.load_state_dict({**state["optimiser"], "state": moments})
         self.step, self.seconds, self.shown = state["step"], state["seconds"], state["shown"]
 
     def _loss_module(self) -> nn.Module:
@@ -189,13 +215,13 @@ class Run:
     @torch.no_grad()
     def _follow(self) -> None:
         share = max(self.config.average, 1 / (1 + self.step))
-        for averaged, parameter in zip(self.averaged, self.parameters, strict=True):
-            averaged.lerp_(parameter, share)
+        for name, parameter in self.parameters.items():
+            self.averaged[name].lerp_(parameter, share)
 
     @torch.no_grad()
-    def _put(self, values: list[Any]) -> None:
-        for parameter, value in zip(self.parameters, values, strict=True):
-            parameter.copy_(value)
+    def _put(self, values: Mapping[str, Tensor]) -> None:
+        for name, parameter in self.parameters.items():
+            parameter.copy_(values[name])
 
 
 class _LossOf(nn.Module):

@@ -25,7 +25,7 @@ from models.training.engine_checkpoint import (
     save_checkpoint,
     write_json,
 )
-from models.training.engine_draw import Draw, Share, draw_for, place
+from models.training.engine_draw import CPU, Draw, Share, draw_for, place
 from models.training.engine_processes import Processes, join
 from models.training.engine_progress import Progress
 from models.training.engine_run import Run, ShowsSamples, Stage, rate_at
@@ -82,11 +82,12 @@ def train(
             while run.progress() < 1 and not stopped:
                 if stop_after is not None and run.step >= stop_after:
                     break
-                stopped = run.advance(asked)
+                stopped, save = run.advance(asked, record.due if record else lambda: False)
                 if record:
                     record.step()
-            if record:
-                record.save()
+                if save:
+                    _save(run, record)
+            _save(run, record)
         if stopped:
             raise StoppedError(stage.name, run.step)
         if run.progress() < 1:
@@ -97,8 +98,16 @@ def train(
             record.close()
 
 
+def _save(run: Run, record: _Record | None) -> None:
+    """Write a checkpoint: every process gives its part, the first one writes."""
+    state = run.state()
+    if record:
+        record.save(state)
+
+
 def _resume(run: Run, checkpoint: Path) -> None:
-    state = load_checkpoint(checkpoint, run.device, quiet=not run.processes.first)
+    where = run.device if run.processes.whole else CPU
+    state = load_checkpoint(checkpoint, where, quiet=not run.processes.first)
     if state is None:
         return
     refuse_other_settings(run.stage.name, state.get("settings"), run.config)
@@ -123,20 +132,22 @@ class _Record:
         if run.step <= 100 or run.step % 10 == 0:
             self.board.scalars(run.step, run.scalars)
         self.progress.show(run.step, run.progress(), run.shown)
-        if now - self.saved >= config.save_every:
-            self.save()
         if now - self.sampled >= config.sample_every and run.progress() < 1:
             self.samples()
 
-    def save(self) -> None:
+    def due(self) -> bool:
+        """Whether it is time for a checkpoint."""
+        return time.monotonic() - self.saved >= self.run.config.save_every
+
+    def save(self, state: dict[str, Any]) -> None:
         """Write a checkpoint, after the curves that lead to it."""
         self.board.flush()
-        save_checkpoint(self.checkpoint, {**self.run.state(), "settings": to_plain(self.run.config)})
+        save_checkpoint(self.checkpoint, {**state, "settings": to_plain(self.run.config)})
         self.saved = time.monotonic()
 
     def samples(self) -> None:
         """Write sample videos of the averaged weights, where the stage has any."""
-        if isinstance(self.run.stage, ShowsSamples):
+        if isinstance(self.run.stage, ShowsSamples) and self.run.processes.whole:
             with self.run.averaged_weights(), torch.no_grad():
                 self.board.videos(self.run.step, self.run.stage.samples())
         self.sampled = time.monotonic()
@@ -148,13 +159,19 @@ class _Record:
 
 
 def _finish(run: Run, folder: Path, record: _Record | None) -> dict[str, Any]:
-    """The first process measures and writes; the others wait, and read what it wrote."""
+    """The first process measures and writes; the others wait, and read what it wrote.
+
+    Those that share the weights all measure: the first cannot do it without them.
+    """
     stage, file = run.stage, folder / f"{run.stage.name}.json"
     if record:
         record.progress.close()
         record.samples()
+    if record or not run.processes.whole:
         run.settle()
-        weights = {name: value.contiguous() for name, value in stage.module.state_dict().items()}
+        weights, held_out = run.weights(), stage.metrics()
+    if record:
+        weights = {name: value.contiguous() for name, value in weights.items()}
         save_file(weights, folder / f"{stage.name}.safetensors")
         report = {
             "stage": stage.name,
@@ -163,7 +180,7 @@ def _finish(run: Run, folder: Path, record: _Record | None) -> dict[str, Any]:
             "seconds": round(run.seconds, 1),
             "figures": run.shown,
             "notes": stage.notes(),
-            "held_out": stage.metrics(),
+            "held_out": held_out,
         }
         write_json(file, report)
         previous(record.checkpoint).unlink(missing_ok=True)

@@ -199,7 +199,8 @@ def connect(address: str, **options: Any) -> None:
         options |= {"include_dashboard": False, "_system_config": {"worker_niceness": 0}}
     try:
         ray.init(address, **options)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except Exception as error:  # Ray raises bare ones, too, e.g. where the machine is too busy to start it in 30 s
+        ray.shutdown()
         raise StartError(
             f"no Ray cluster at {address}: {error}. Start one with `ray start --head`, or say --ray {LOCAL}"
         ) from error
