@@ -27,8 +27,9 @@ PAUSE = 0.02
 MISMATCH_PAUSE = 2.0
 HEARTBEATS = 4
 """Heartbeats within the silence after which a planner counts as lost."""
-DRY_RUN_SILENCE = 2.0
-"""Seconds of that silence at least in a dry run: no arm has to hold, and a replay on a busy machine should go on."""
+DRY_RUN_SILENCE, SIMULATED_SILENCE = 2.0, 0.5
+"""Seconds of that silence at least in a dry run and in simulated time: no real arm has to hold, and cell, planner and
+bridge often share a busy machine."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +100,7 @@ class PlannerLink:
             ProtocolError: The address cannot be used.
         """
         keys = {"keys": client_keys(Path(self.config.curve_keys))} if self.config.curve_keys else {}
-        silence = max(self.config.server_silence, DRY_RUN_SILENCE if self.config.dry_run else 0.0)
+        silence = self._silence()
         beats = {"heartbeat": silence / HEARTBEATS, "heartbeat_timeout": silence}
         self._client = self._make_client(self.config.server, self.config.robot_id, **beats, **keys)
         self._thread.start()
@@ -157,6 +158,11 @@ class PlannerLink:
                 self._ready = True
             news.append(happened)
         return news + [LinkEvent("reply", "", number, reply) for number, reply in self._client.poll(0)]
+
+    def _silence(self) -> float:
+        if self.config.dry_run:
+            return max(self.config.server_silence, DRY_RUN_SILENCE)
+        return max(self.config.server_silence, SIMULATED_SILENCE if self.config.use_sim_time else 0.0)
 
     def _same_server(self) -> bool:
         return self._client.alive and self._client.connections == self._greeted

@@ -251,12 +251,13 @@ def test_a_silent_server_is_known_in_time():
         asked.append(heartbeats)
         raise ConnectionError
 
-    for config in (BridgeConfig(), BridgeConfig(dry_run=True)):
+    for config in (BridgeConfig(), BridgeConfig(use_sim_time=True), BridgeConfig(dry_run=True)):
         with pytest.raises(ConnectionError):
             PlannerLink(config, client).start()
-    live, dry = asked
+    live, simulated, dry = asked
     # The server may fall silent just after an answer; silence is looked at when the next heartbeat is due.
     assert live["heartbeat_timeout"] + 2 * live["heartbeat"] <= KNOWN + 1e-9
+    assert live["heartbeat_timeout"] < simulated["heartbeat_timeout"] < dry["heartbeat_timeout"]
     assert dry["heartbeat_timeout"] >= 1.0, "nothing moves: a replay is not given up for a hiccup"
 
 
