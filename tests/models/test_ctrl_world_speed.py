@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from diffusers.models.transformers.transformer_temporal import TransformerSpatio
 from models import fast
 from models.ctrl_world.config import UNetConfig
 from models.ctrl_world.frame_memory import FrameMemory
-from models.ctrl_world.transformer import use_one_token
+from models.ctrl_world.transformer import OneTokenSpatialBlock, use_one_token
 from models.ctrl_world.video_model import CtrlWorldModel
 from models.edm import Edm
 from models.errors import CompileError
@@ -162,3 +163,16 @@ def test_networks_are_compiled_in_place_and_a_machine_that_cannot_says_so(
     monkeypatch.setattr(torch, "compile", broken)
     with pytest.raises(CompileError, match=r"no compiler named g\+\+. It needs a C\+\+ compiler"):
         fast.compile_networks(model, "kernels", "cpu")
+
+
+@torch.no_grad()
+def test_a_compiled_block_computes_what_it_did() -> None:
+    try:
+        fast.check_compiler("cpu")
+    except CompileError as error:
+        pytest.skip(str(error))
+    block: Any = alive(OneTokenSpatialBlock(32, 2, 16, cross_attention_dim=24), 0)
+    x, token = torch.randn(6, 24, 32), torch.randn(6, 1, 24)
+    before = block(x, token)
+    fast.compile_networks(SimpleNamespace(networks=lambda: (block,)), "kernels", "cpu")
+    torch.testing.assert_close(block(x, token), before, atol=1e-5, rtol=1e-4)
