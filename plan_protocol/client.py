@@ -71,6 +71,8 @@ class PlanClient:
         robot_id: Name of this robot, unique among the server's clients.
         heartbeat: Seconds between heartbeats.
         heartbeat_timeout: Seconds without an answer after which the server counts as lost.
+        ping_timeout: The same for ZeroMQ's own pings. A thread below Python answers them, whom neither planning nor
+            the interpreter's lock delays, so this may be much shorter; None leaves them to dead networks (5 s).
         compress: ``"jpeg"`` sends the images of requests as JPEG (quality 90); None sends the pixels.
         keys: CURVE keys, if the server demands them.
 
@@ -89,6 +91,7 @@ class PlanClient:
         *,
         heartbeat: float = 0.1,
         heartbeat_timeout: float = 0.5,
+        ping_timeout: float | None = None,
         compress: str | None = None,
         keys: ClientKeys | None = None,
     ) -> None:
@@ -111,6 +114,7 @@ class PlanClient:
             keys=keys,
             heartbeat=heartbeat,
             heartbeat_timeout=heartbeat_timeout,
+            ping_timeout=ping_timeout,
             heartbeat_frames=lambda: self._heartbeat.frames(self._header(HEARTBEAT)),
             on_frames=self._on_frames,
             on_alive=self._on_alive,

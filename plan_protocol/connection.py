@@ -1,8 +1,9 @@
 """One DEALER socket with a thread of its own: sends, receives, asks for a heartbeat, and notices the server's end.
 
-Two signs of a lost server: ZeroMQ's socket monitor reports that the connection broke, which follows the death of the
-server's process within milliseconds; or heartbeats stay unanswered, which is how a hung process or a pulled cable
-shows. Reconnecting is ZeroMQ's work. Nothing is ever kept for a later connection: a request must not reach a server
+Three signs of a lost server: ZeroMQ's socket monitor reports that the connection broke, which follows the death of the
+server's process within milliseconds; ZeroMQ's own pings stay unanswered, which is how a stopped process or a pulled
+cable shows (the monitor reports it too); or heartbeats do, which is how a server that hangs within Python shows.
+Reconnecting is ZeroMQ's work. Nothing is ever kept for a later connection: a request must not reach a server
 that came back when its observation is long past.
 """
 
@@ -25,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 _REFUSED = zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
 RECONNECT_MS = 50
+PINGS = 4
+"""Pings within the time that one may stay unanswered."""
 
 
 class Connection:
@@ -35,6 +38,7 @@ class Connection:
         keys: CURVE keys, if the server demands them.
         heartbeat: Seconds between heartbeats.
         heartbeat_timeout: Seconds a heartbeat may stay unanswered.
+        ping_timeout: Seconds one of ZeroMQ's own pings may stay unanswered; None: see `configure`.
         heartbeat_frames: Makes the frames of a heartbeat.
         on_frames: Takes the frames of a message and returns True if it was a sign of life of the server.
         on_alive: The server has answered after a time without one.
@@ -49,6 +53,7 @@ class Connection:
         keys: ClientKeys | None,
         heartbeat: float,
         heartbeat_timeout: float,
+        ping_timeout: float | None,
         heartbeat_frames: Callable[[], list[Buffer]],
         on_frames: Callable[[list[Buffer]], bool],
         on_alive: Callable[[], None],
@@ -66,6 +71,9 @@ class Connection:
         self._mailbox = Mailbox(self._context)
         self._socket = self._context.socket(zmq.DEALER)
         configure(self._socket)
+        if ping_timeout is not None:
+            self._socket.set(zmq.HEARTBEAT_IVL, max(1, round(1e3 * ping_timeout / PINGS)))
+            self._socket.set(zmq.HEARTBEAT_TIMEOUT, max(1, round(1e3 * ping_timeout)))
         self._socket.immediate = True  # no queue while there is no connection
         self._socket.reconnect_ivl = RECONNECT_MS
         self._monitor = self._socket.get_monitor_socket(
@@ -140,7 +148,7 @@ class Connection:
                 self._connected, self._next_heartbeat, self._asked_at = True, 0.0, None
             elif event == zmq.EVENT_DISCONNECTED:
                 self._connected = False
-                self._lose("the connection broke: its process ended or the network is down")
+                self._lose("the connection broke: its process ended or is stopped, or the network is down")
             elif event & _REFUSED:
                 self._lose("the server refused the connection: do both sides use CURVE keys that know each other?")
 

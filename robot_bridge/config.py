@@ -63,11 +63,11 @@ class BridgeConfig:
         10.0, 0.5, 600.0, "s", "how long configuring waits for the planner's greeting (autostart tries again)"
     )
     server_silence: float = number(
-        0.2,
-        0.05,
+        0.08,
+        0.02,
         5.0,
         "s",
-        "age of an unanswered heartbeat at which the planner is lost; simulated at least 0.5, dry run 2",
+        "age of an unanswered ping at which the planner is lost; simulated at least 0.5, dry run 2",
     )
     task_patience: float = number(
         30.0, 1.0, 600.0, "s", "time without an accepted plan after which the action ExecuteTask gives up"

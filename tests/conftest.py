@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,3 +17,11 @@ def droid() -> Path:
     if not (REFERENCE / "annotation").is_dir():
         pytest.skip(f"real DROID episodes are not at {REFERENCE} (they are reference data, not part of the product)")
     return REFERENCE
+
+
+@pytest.fixture(autouse=True)
+def _small_numbers_again() -> Iterator[None]:
+    """Some commands flush subnormal numbers to zero, for the whole process: other tests need them."""
+    yield
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_flush_denormal(False)

@@ -158,7 +158,7 @@ TABLETOP = Preset(
             "world-model": LoopConfig(batch=16, rate=1e-3, steps=26000),
             "flow-map": LoopConfig(batch=24, rate=3e-4, steps=2500, average=0.01),
             "heads": LoopConfig(batch=12, rate=1e-3, steps=1800, average=0.01),
-            "familiarity": LoopConfig(batch=16, rate=4e-3, steps=700, average=0.01),
+            "familiarity": LoopConfig(batch=16, rate=4e-3, steps=2000, average=0.01),
         }
     ),
 )

@@ -95,7 +95,7 @@ def prepare(
     if data is not None:
         return Recordings(data, data if (data / "annotation" / "train").is_dir() else None, unfamiliar)
     seed = HELD_OUT_SEED + 1 + len(UNFAMILIAR)
-    fitting = Wanted(cache / "fitting", "varied", seed, 40 if quick else 300, SHORT, held_out=False)
+    fitting = Wanted(cache / "fitting", "varied", seed, 40 if quick else 150, SHORT, held_out=False)
     if fitted:
         _record(fitting, workers, say)
     return Recordings(held_out.folder, fitting.folder if fitted else None, unfamiliar)

@@ -25,8 +25,8 @@ from robot_bridge.config import BridgeConfig
 GREETING_TIMEOUT = 3.0
 PAUSE = 0.02
 MISMATCH_PAUSE = 2.0
-HEARTBEATS = 4
-"""Heartbeats within the silence after which a planner counts as lost."""
+HUNG = 0.5
+"""Seconds that the server's Python may leave a heartbeat unanswered; its process answers pings meanwhile."""
 DRY_RUN_SILENCE, SIMULATED_SILENCE = 2.0, 0.5
 """Seconds of that silence at least in a dry run and in simulated time: no real arm has to hold, and cell, planner and
 bridge often share a busy machine."""
@@ -80,7 +80,7 @@ class PlannerLink:
 
         Args:
             config: Server address, robot id, what the robot needs.
-            client: Makes the client from address, robot id, heartbeats and, where there are any, keys.
+            client: Makes the client from address, robot id, timeouts and, where there are any, keys.
         """
         self.config = config
         self._make_client = client
@@ -101,8 +101,10 @@ class PlannerLink:
         """
         keys = {"keys": client_keys(Path(self.config.curve_keys))} if self.config.curve_keys else {}
         silence = self._silence()
-        beats = {"heartbeat": silence / HEARTBEATS, "heartbeat_timeout": silence}
-        self._client = self._make_client(self.config.server, self.config.robot_id, **beats, **keys)
+        hung = max(silence, HUNG)
+        self._client = self._make_client(
+            self.config.server, self.config.robot_id, ping_timeout=silence, heartbeat_timeout=hung, **keys
+        )
         self._thread.start()
 
     def close(self) -> None:

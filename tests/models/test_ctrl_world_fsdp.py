@@ -27,7 +27,7 @@ NAME = "ctrl-world-flow-map"
 def losses(folder: Path) -> list[float]:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    events = EventAccumulator(str(folder / "tensorboard" / "curves"), size_guidance={"scalars": 0})
+    events = EventAccumulator(str(folder / "tensorboard" / NAME), size_guidance={"scalars": 0})
     events.Reload()
     return [event.value for name in ("loss", "gradient norm") for event in events.Scalars(name)]
 

@@ -112,6 +112,21 @@ def test_a_hanging_server_is_noticed_and_its_return_too():
         assert client.poll(0.05) == [], "the plan given up is not delivered after all"
 
 
+def test_a_stopped_server_is_noticed_by_its_pings_long_before_its_heartbeats():
+    with Process() as server, PlanClient(server.address, "r", heartbeat_timeout=60.0, ping_timeout=0.2) as client:
+        client.hello(Hello("panda", "1"), WAIT)
+        number = client.request(samples.request(seed=1))
+        time.sleep(0.05)
+        server.signal(signal.SIGSTOP)
+        seconds_until(lambda: not client.alive)
+        [(failed, reply)] = client.poll(WAIT)
+        assert (failed, reply.code) == (number, "server_lost")
+        assert "connection broke" in reply.message
+        server.signal(signal.SIGCONT)
+        seconds_until(lambda: client.alive)
+        assert client.plan(samples.request(7.0), WAIT).observation_stamp == 7.0
+
+
 def test_hello_waits_for_a_server_that_is_still_starting():
     with PlanServer("tcp://127.0.0.1:*", samples.spec(), samples.plan) as first:
         address = first.address

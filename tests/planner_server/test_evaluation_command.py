@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +28,6 @@ RANKED = {
     "views": {"wrist": {"imagined": [0.0, 1.0, 2.0], "true": [0.0, 0.5, 1.0]}},
     "refinement": {"refined": False, "true": [0.0, 0.0], "progress": [0.0, 0.0]},
 }
-
-
-@pytest.fixture(autouse=True)
-def _small_numbers_again() -> Iterator[None]:
-    """The command flushes subnormal numbers to zero, for the whole process: other tests need them."""
-    yield
-    torch.set_flush_denormal(False)
 
 
 @pytest.fixture(scope="module")
