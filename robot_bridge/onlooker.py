@@ -36,6 +36,7 @@ class Onlooker:
         self.plans = 0
         self.truth: dict[str, Any] = {}
         self._began: float | None = None
+        self._done_since: float | None = None
         self._lost: float | None = None
         self._waited = 0.0
         self._file = truth_file.open("a", buffering=1)
@@ -43,6 +44,10 @@ class Onlooker:
     def see_truth(self, text: str) -> None:
         """Take one record of the simulator, JSON."""
         self.truth = json.loads(text)
+        if not self.truth.get("success"):
+            self._done_since = None
+        elif self._done_since is None:
+            self._done_since = self.truth.get("t")
         self._file.write(text + "\n")
 
     def hear(self, text: str) -> str | None:
@@ -71,6 +76,11 @@ class Onlooker:
         if now is None or self._began is None:
             return 0.0
         return float(now if self._lost is None else self._lost) - self._began - self._waited
+
+    @property
+    def done_for(self) -> float:
+        """Seconds on the robot's clock that the task has been done without a break."""
+        return 0.0 if self._done_since is None else float(self.truth["t"]) - self._done_since
 
     def outcome(self) -> dict[str, Any]:
         """How the task went: entries for the summary."""

@@ -46,6 +46,15 @@ def test_an_onlooker_tells_plans_and_keeps_the_truth(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "truth.jsonl").read_text())["target"] == "pea"
 
 
+def test_a_task_counts_as_done_only_as_long_as_it_stays_done(tmp_path: Path) -> None:
+    onlooker, lasted = Onlooker(tmp_path / "truth.jsonl"), []
+    for t, done in ((1.0, False), (2.0, True), (2.6, True), (3.0, False), (4.0, True), (5.5, True)):
+        onlooker.see_truth(json.dumps({"t": t, "success": done}))
+        lasted.append(onlooker.done_for)
+    onlooker.close()
+    assert lasted == pytest.approx([0.0, 0.0, 0.6, 0.0, 0.0, 1.5])
+
+
 def test_time_without_a_planner_does_not_count(tmp_path: Path) -> None:
     onlooker = Onlooker(tmp_path / "truth.jsonl")
 
