@@ -169,7 +169,9 @@ def test_a_worker_that_cannot_start_stops_the_others(tmp_path: Path) -> None:
 
     with pytest.raises(ChildError, match="no such bundle"):
         experiment(tmp_path, workers=2).run(make)
-    assert outcomes(tmp_path / "trials.db") == [("nominal", "carrot", 0, "interrupted")]
+    [(method, task, seed, outcome)] = outcomes(tmp_path / "trials.db")
+    assert (method, seed, outcome) == ("nominal", 0, "interrupted")
+    assert task in ("carrot", "pea"), "whichever the other worker left it"
 
 
 def test_workers_share_the_jobs(tmp_path: Path) -> None:
