@@ -8,8 +8,10 @@ import socket
 
 LAST_DOMAIN = 101
 """Highest domain id whose ports stay clear of Linux's ephemeral ports."""
-FIRST_PORT, PORTS_PER_DOMAIN = 7410, 250
-"""UDP port of the first participant of domain 0, and the distance to the next domain's (DDSI-RTPS 9.6.1)."""
+FIRST_PORT, PORTS_PER_DOMAIN, PORTS_PER_PARTICIPANT = 7410, 250, 2
+"""UDP port of the first participant of domain 0; to the next domain's; to the next participant's (DDSI-RTPS 9.6.1)."""
+PARTICIPANTS = 10
+"""Participants looked for: Fast DDS numbers those of a process, so a process's second domain has no first one."""
 
 
 def isolated(domain: int | None = None) -> dict[str, str]:
@@ -29,10 +31,15 @@ def isolate(domain: int | None = None) -> int:
 
 
 def in_use(domain: int) -> bool:
-    """Whether a program on this machine takes part in the domain: the first one there holds a known port."""
+    """Whether a program on this machine takes part in the domain: every participant there holds a known port."""
+    first = FIRST_PORT + PORTS_PER_DOMAIN * domain
+    return any(_is_bound(first + PORTS_PER_PARTICIPANT * participant) for participant in range(PARTICIPANTS))
+
+
+def _is_bound(port: int) -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.bind(("0.0.0.0", FIRST_PORT + PORTS_PER_DOMAIN * domain))
+            probe.bind(("0.0.0.0", port))
         except OSError:
             return True
     return False
