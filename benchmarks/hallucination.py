@@ -46,7 +46,7 @@ from planner_server.ground import place_of
 from planner_server.judgement import Judgement
 from planner_server.planner import Planner
 from planner_server.render import colour_map
-from planner_server.scoring import cell_centres, sureness
+from planner_server.scoring import cell_centres, on_cells, sureness
 from planner_server.service import build_planner, open_bundle
 from planner_server.weighting import SHAPES, confidence_weight
 from robot_bridge.trials.statistics import rate
@@ -226,14 +226,15 @@ def reweighted(judged: Judgement, bundle: Bundle, seen: Tensor, config: PlannerC
     trusted = (seen * sureness(evidence.h[:, 0], seen.shape, config)).numpy()
     pose, poses = judged.scene.poses[0, -1].double().numpy(), torch.as_tensor(evidence.actions).float()
     place = place_of(trusted, spec.cameras, spec.image_size, pose, config.visible, config.region)
-    centres = centres_of(spec.cameras, spec.image_size, poses, beyond(poses, place, judged.carrying, config))
-    return replace(judged, evidence=replace(evidence, centres=centres, aside=metres_aside(poses, place)), place=place)
+    aside = metres_aside(poses, place)
+    centres = centres_of(spec.cameras, spec.image_size, poses, beyond(aside, judged.carrying, config))
+    return replace(judged, evidence=replace(evidence, centres=centres, aside=aside), place=place)
 
 
 def mean_h(judged: Judgement, cells: Tensor) -> float:
     """Mean uncertainty of the candidates' futures over cells ``(V, a, b)``."""
     h = judged.evidence.h
-    fine = functional.interpolate(h.flatten(0, 1), size=cells.shape[-2:], mode="bilinear", align_corners=False)
+    fine = on_cells(h.flatten(0, 1), cells.shape[-2:])
     return float((fine * cells).sum() / (len(fine) * cells.sum()))
 
 
@@ -271,9 +272,7 @@ def winning_region(judged: Judgement, config: PlannerConfig) -> Tensor:
 def modulated(judged: Judgement, config: PlannerConfig) -> Tensor:
     """w(h) R, ``(B, H, V, a, b)``."""
     relevance, h = judged.evidence.relevance, judged.evidence.h
-    fine = functional.interpolate(
-        h.flatten(0, 1), size=relevance.shape[-2:], mode="bilinear", align_corners=False
-    ).view_as(relevance)
+    fine = on_cells(h.flatten(0, 1), relevance.shape[-2:]).view_as(relevance)
     return relevance * confidence_weight(fine, config.doubt, config.weighting)
 
 

@@ -38,7 +38,7 @@ from records import Records
 from models.bundle import Bundle
 from plan_protocol.messages import Observation, PlanRequest
 from plan_protocol.server import Context
-from planner_server.approach import beyond
+from planner_server.approach import beyond, metres_aside
 from planner_server.cli import DEFAULT_BUNDLE
 from planner_server.config import PROPOSERS, PlannerConfig
 from planner_server.evaluation.ranking import FIRST_SEED, KINDS, Scripted
@@ -190,7 +190,7 @@ def truth(
     judged: Judgement, situation: Situation, outcomes: Outcomes, bundle: Bundle, config: PlannerConfig
 ) -> tuple[np.ndarray, np.ndarray]:
     """Per chunk: true semantic reward, metres of progress at the end."""
-    above = beyond(torch.from_numpy(outcomes.poses), judged.place, judged.carrying, config)
+    above = beyond(metres_aside(torch.from_numpy(outcomes.poses), judged.place), judged.carrying, config)
     evidence = true_evidence(judged.evidence, situation, outcomes, judged.phrase, bundle.config.cameras, above)
     progress = distance(situation.kind, situation) - distance(situation.kind, outcomes)[:, -1]
     return true_reward(evidence, config), progress

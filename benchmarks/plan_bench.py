@@ -14,13 +14,10 @@ from models.ctrl_world.bundle import CtrlWorldBundle
 from plan_protocol.messages import Plan, PlanRequest
 from plan_protocol.server import Context
 from planner_server.config import PlannerConfig
-from planner_server.limits import Limits
 from planner_server.planner import Planner
 from planner_server.proposers.basis import BasisProposer
 from planner_server.proposers.interfaces import Proposals, Situation
-from planner_server.service import blank_request
-from robot_model.franka import franka
-from robot_model.kinematics import ArmKinematics
+from planner_server.service import arms_of, blank_request, limits_of
 
 INSTRUCTION = "put the carrot in the bowl"
 SPEEDS = (0.12, 0.08, 0.05, 0.03)
@@ -55,19 +52,11 @@ class Bench:
         return timed(self.task.device, lambda: planner.plan(request, Context("bench", "bench")))
 
     def planner(self, steps: int) -> Planner:
-        spec, task = self.bundle.config, self.task
+        task = self.task
         config = PlannerConfig(flow_steps=steps, iterations=task.iterations, regrip_draws=0, unsure=1.0)
-        limits = Limits(
-            spec.workspace_lower,
-            spec.workspace_upper,
-            spec.max_linear_speed,
-            spec.max_angular_speed,
-            config.max_gripper_speed,
-            spec.frame_period,
-        )
-        arms = [ArmKinematics(franka(name)) for name in spec.robots]
         bundle: Any = self.bundle  # the planner's type is the tabletop bundle's; the names are the same
-        return Planner(bundle, [FirstCandidates(task.candidates)], arms, limits, config, task.device)
+        proposers, limits = [FirstCandidates(task.candidates)], limits_of(bundle, config)
+        return Planner(bundle, proposers, arms_of(bundle), limits, config, task.device)
 
 
 class FirstCandidates:

@@ -34,9 +34,9 @@ from planner_server.planner import Planner  # noqa: E402
 from planner_server.policy.cloned import ServedPolicy  # noqa: E402
 from planner_server.policy.droid import droid_observation  # noqa: E402
 from planner_server.proposers.interfaces import Situation  # noqa: E402
-from planner_server.service import build_planner, open_bundle  # noqa: E402
+from planner_server.proposers.openpi import flange_chunk  # noqa: E402
+from planner_server.service import build_planner, open_bundle, policy_cameras  # noqa: E402
 from robot_bridge.trials.statistics import rate  # noqa: E402
-from robot_model.adapter import STEP_ANGLE, integrate_joint_velocities  # noqa: E402
 from robot_model.conventions import CONTROL_PERIOD, pose_to_matrix  # noqa: E402
 from robot_model.franka import PANDA  # noqa: E402
 from robot_model.ik import InverseKinematics  # noqa: E402
@@ -130,22 +130,15 @@ class Direct:
 
     def __init__(self, file: Path, spec: BundleConfig) -> None:
         self.policy = ServedPolicy(file)
-        riding = [camera.mount != "base" for camera in spec.cameras]
-        self.exterior, self.wrist = riding.index(False), riding.index(True)
+        self.exterior, self.wrist = policy_cameras(spec)
 
-    def chunk(self, situation: Situation) -> np.ndarray:
+    def chunk(self, situation: Situation) -> np.ndarray | None:
         """Its actions at the frames of the situation."""
-        seen, kinematics = situation.observation, situation.kinematics
+        seen = situation.observation
         pictures = seen.images[-1][[self.exterior, self.wrist]]
         asked = droid_observation(*pictures, seen.joints, float(seen.poses[-1, 6]), situation.instruction)
-        actions = self.policy.infer(asked)["actions"]
-        first = round((situation.times[0] - seen.stamps[-1]) / CONTROL_PERIOD)
-        frame = round(situation.frame_period / CONTROL_PERIOD)
-        actions = actions[first - frame :]
-        velocities = actions[:, :7] * STEP_ANGLE / CONTROL_PERIOD
-        joints = integrate_joint_velocities(situation.start_joints, velocities, CONTROL_PERIOD, kinematics.franka)
-        steps = frame * (1 + np.arange(len(situation.times))) - 1
-        return np.array([[*kinematics.forward_pose(joints[step]), float(actions[step, 7] > 0.5)] for step in steps])
+        over = round((situation.start_time - seen.stamps[-1]) / CONTROL_PERIOD)
+        return flange_chunk(self.policy.infer(asked)["actions"], over, situation)
 
     def remember(self, robot_id: str, times: np.ndarray, poses: np.ndarray) -> None:
         """Nothing to remember."""

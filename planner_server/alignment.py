@@ -16,6 +16,7 @@ from torch import Tensor
 
 from models.cameras import Camera
 from planner_server import rotations
+from planner_server.constants import constant
 from planner_server.ground import on_table
 from robot_model.conventions import PINCH_OFFSET
 
@@ -72,7 +73,7 @@ def turn_across(poses: Tensor, axis: LongAxis) -> Tensor:
 
 def yaw_of(poses: Tensor) -> Tensor:
     """Angle ``(...)`` of the hand's x axis, across which its fingers close, in the base's plane."""
-    forward = rotations.turned(rotations.euler_to_quaternion(poses[..., 3:6]), poses.new_tensor(PINCH_OFFSET[:3, 0]))
+    forward = rotations.turned(rotations.euler_to_quaternion(poses[..., 3:6]), constant(PINCH_OFFSET[:3, 0], poses))
     return torch.atan2(forward[..., 1], forward[..., 0])
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from planner_server import rotations
+from planner_server.centring import held_point
 from planner_server.config import PlannerConfig
 from planner_server.constants import constant
 from robot_model.conventions import PINCH_OFFSET
@@ -21,26 +21,25 @@ OVER = 0.03
 """Metres beside the object within which a hand is over it."""
 
 
-def beyond(poses: Tensor, place: np.ndarray | None, carrying: bool, config: PlannerConfig) -> Tensor:
-    """Metres ``(...)`` past the pinch point that the desired centre of poses ``(..., 7)`` lies; differentiable.
+def beyond(aside: Tensor, carrying: bool, config: PlannerConfig) -> Tensor:
+    """Metres ``(...)`` past the pinch point that the desired centre lies; differentiable.
 
     Args:
-        poses: Commanded flange poses.
-        place: ``(2,)`` where what is looked for lies, if anyone knows.
+        aside: ``(...)`` see `metres_aside`.
         carrying: Something is held, and what is looked for is where it goes.
         config: Constants.
     """
-    if carrying:
-        return torch.full_like(poses[..., 0], config.carry_height)
-    if place is None:
-        return torch.zeros_like(poses[..., 0])
-    return (metres_aside(poses, place) - OVER).clamp(0.0, config.hover)
+    return torch.full_like(aside, config.carry_height) if carrying else (aside - OVER).clamp(0.0, config.hover)
 
 
 def metres_aside(poses: Tensor, place: np.ndarray | None) -> Tensor:
-    """Metres ``(...)`` between the pinch point of poses ``(..., 7)`` and a place, seen from above; differentiable."""
+    """Metres ``(...)`` between the pinch point of poses ``(..., 7)`` and a place, seen from above; differentiable.
+
+    Args:
+        poses: Commanded flange poses.
+        place: ``(2,)`` where what is looked for lies; None, and zeros, where nobody knows.
+    """
     if place is None:
         return torch.zeros_like(poses[..., 0])
-    pinch = constant(PINCH_OFFSET[:3, 3], poses)
-    tool = poses[..., :3] + rotations.turned(rotations.euler_to_quaternion(poses[..., 3:6]), pinch)
+    tool = held_point(poses, constant(PINCH_OFFSET[:3, 3], poses))
     return torch.sqrt(((tool[..., :2] - constant(place, poses)) ** 2).sum(-1) + 1e-12)

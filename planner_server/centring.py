@@ -35,7 +35,7 @@ def centres_of(
         return constant(desired_centres(cameras, image_size, np.zeros(7)), poses).expand(*poses.shape[:-1], 1, 2)
     past = torch.as_tensor(beyond, dtype=poses.dtype, device=poses.device).expand(poses.shape[:-1])
     aim = constant(PINCH_OFFSET[:3, 3], poses) + past[..., None] * constant(PINCH_OFFSET[:3, 2], poses)
-    tool = poses[..., :3] + rotations.turned(rotations.euler_to_quaternion(poses[..., 3:6]), aim)
+    tool = held_point(poses, aim)
     border, centres = constant((width, height), poses), []
     for camera in cameras:
         mount = constant(np.linalg.inv(np.array(camera.transform)), poses)
@@ -44,3 +44,8 @@ def centres_of(
         pixel = image[..., :2] / image[..., 2:].clamp(min=NEAREST_DEPTH)
         centres.append(torch.minimum(pixel.clamp(min=0.0), border) / width)
     return torch.stack(centres, -2)
+
+
+def held_point(poses: Tensor, point: Tensor) -> Tensor:
+    """Where poses ``(..., 7)`` hold points ``(3,)`` or ``(..., 3)`` of the flange: ``(..., 3)``, metres."""
+    return poses[..., :3] + rotations.turned(rotations.euler_to_quaternion(poses[..., 3:6]), point)

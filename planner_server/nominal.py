@@ -16,9 +16,8 @@ from planner_server.limits import Limits, project
 from planner_server.planner import Planner
 from planner_server.proposers.interfaces import Proposal, Proposer
 from planner_server.proposers.openpi import OpenPiPolicy, OpenPiProposer
-from planner_server.service import build_planner
+from planner_server.service import arms_of, limits_of
 from planner_server.stages import Stages
-from robot_model.franka import franka
 from robot_model.kinematics import ArmKinematics
 
 HOLD = "hold"
@@ -81,6 +80,5 @@ def build_nominal(bundle: Bundle, config: PlannerConfig, policy: OpenPiPolicy | 
     """
     if policy is None:
         raise StartError("nominal mode does what a policy says: name one with --policy ws://HOST:PORT")
-    limits = build_planner(bundle, config).limits
-    arms = [ArmKinematics(franka(name)) for name in bundle.config.robots]
-    return NominalPlanner(bundle, OpenPiProposer(policy, 0, 0.0, 0.0, 0.0), arms, limits, config)
+    nominal = OpenPiProposer(policy, 0, 0.0, 0.0, 0.0)
+    return NominalPlanner(bundle, nominal, arms_of(bundle), limits_of(bundle, config), config)

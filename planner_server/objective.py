@@ -110,8 +110,8 @@ class LocalObjective:
         judged, spec, config = self._judged, self._bundle.config, self._config
         with torch.no_grad():
             looked_for = self._bundle.semantic.relevance(o.latents, judged.phrase) if judged.carrying else target
-        c = centres_of(spec.cameras, spec.image_size, chunks, beyond(chunks, judged.place, judged.carrying, config))
+        aside = metres_aside(chunks, judged.place)
+        c = centres_of(spec.cameras, spec.image_size, chunks, beyond(aside, judged.carrying, config))
         views = judged.scores.views
         still = chunks.new_zeros(len(chunks))
-        aside = metres_aside(chunks, judged.place)
         return score(looked_for.detach(), h, c, aside, (views > 0).to(views), views, still, config)

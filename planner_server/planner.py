@@ -121,7 +121,7 @@ class Planner:
         """
         stage = stage or Stages(context, self._device)
         self._check(request)
-        task = understand(request.instruction)
+        task, spec = understand(request.instruction), self._bundle.config
         fingers = request.observation.poses[:, 6]
         carrying = holding(fingers) and bool(task.goal)
         phrase = task.goal if carrying else task.target
@@ -137,13 +137,15 @@ class Planner:
             A = np.stack([proposal.poses for proposal in proposals])
 
         with stage("imagine"), torch.no_grad():  # o^i, h^i <- V_theta(o, a^i), U_beta(.)
-            o, h = self._imagine(scene, self._tensor(A))
+            poses = self._tensor(A)
+            o, h = self._imagine(scene, poses)
 
         with stage("score"), torch.no_grad():  # r^i <- w(h^i) R(o^i, a^i), arg max over i
             relevance = {p: self._bundle.semantic.relevance(o.latents, p) for p in {phrase, task.target}}
             V = reached(self._bundle.value.expected(self._bundle.value(o, relevance[task.target]))).mean(1)
             place, axis = self._seen_at(seen * sureness(h.h[:, 0], seen.shape, self.config), now)
-            c, aside = self._centres(A, place, carrying), metres_aside(self._tensor(A), place)
+            aside = metres_aside(poses, place)
+            c = centres_of(spec.cameras, spec.image_size, poses, beyond(aside, carrying, self.config))
             seen_now, views = seen.amax((-2, -1)), self._view_weights()
             travel, toggles = self._travel(A, situation.start)
             evidence = Evidence(A, relevance[phrase], h.h, c, aside, seen_now, views, travel, toggles, V)
@@ -252,11 +254,6 @@ class Planner:
     def _imagine(self, scene: Scene, actions: Tensor) -> tuple[Imagined, Uncertainty]:
         imagined = scene.imagine(self._bundle.world_model, actions, self.config.flow_steps)
         return imagined, self._bundle.uncertainty(imagined)
-
-    def _centres(self, actions: np.ndarray, place: np.ndarray | None, carrying: bool) -> Tensor:
-        """Desired centres c ``(B, H, V, 2)`` of chunks ``(B, H, 7)``, image widths."""
-        spec, poses = self._bundle.config, self._tensor(actions)
-        return centres_of(spec.cameras, spec.image_size, poses, beyond(poses, place, carrying, self.config))
 
     def _view_weights(self) -> Tensor:
         """Weight ``(V,)`` of each view in the reward; one for all where nobody knows which camera rides."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models.bundle import Bundle, load_bundle
+from models.bundle import Bundle, BundleConfig, load_bundle
 from models.errors import BundleError, CompileError
 from models.fast import compile_networks
 from models.uncertainty.c3.files import load_judged_bundle
@@ -134,8 +134,19 @@ def build_planner(
     Raises:
         StartError: No proposer, or one that there is not, or a policy that nobody would ask.
     """
+    chosen = choose_proposers(proposers, config, policy)
+    return Planner(bundle, chosen, arms_of(bundle), limits_of(bundle, config), config, device)
+
+
+def arms_of(bundle: Bundle) -> list[ArmKinematics]:
+    """The arms that a bundle was made for."""
+    return [ArmKinematics(franka(name)) for name in bundle.config.robots]
+
+
+def limits_of(bundle: Bundle, config: PlannerConfig) -> Limits:
+    """What every chunk of a planner on a bundle satisfies."""
     spec = bundle.config
-    limits = Limits(
+    return Limits(
         spec.workspace_lower,
         spec.workspace_upper,
         spec.max_linear_speed,
@@ -144,8 +155,6 @@ def build_planner(
         spec.frame_period,
         spec.max_tilt,
     )
-    arms = [ArmKinematics(franka(name)) for name in spec.robots]
-    return Planner(bundle, choose_proposers(proposers, config, policy), arms, limits, config, device)
 
 
 def choose_proposers(names: Sequence[str], config: PlannerConfig, policy: NominalPolicy | None) -> list[Proposer]:
@@ -176,19 +185,28 @@ def choose_proposers(names: Sequence[str], config: PlannerConfig, policy: Nomina
 
 
 def openpi_policy(bundle: Bundle, address: str, patience: float, adapter: str = AUTO) -> OpenPiPolicy:
-    """The policy at an address, seeing the bundle's first scene camera and its wrist camera.
+    """The policy at an address, seeing `policy_cameras`.
 
     Raises:
-        StartError: The address is not understood, the adapter cannot be used, or the bundle lacks one of these cameras.
+        StartError: The address is not understood, the adapter cannot be used, or the bundle lacks one of the cameras.
     """
-    riding = [camera.mount != "base" for camera in bundle.config.cameras]
-    riding = riding or [view == "wrist" for view in bundle.config.views]  # not calibrated: their names have to do
-    if all(riding) or not any(riding):
-        raise StartError(f"a policy sees a scene and a wrist camera; {bundle.config.name} has {bundle.config.views}")
     try:
-        return OpenPiPolicy(address, riding.index(False), riding.index(True), patience, adapter)
+        return OpenPiPolicy(address, *policy_cameras(bundle.config), patience, adapter)
     except PolicyError as error:
         raise StartError(str(error)) from error
+
+
+def policy_cameras(spec: BundleConfig) -> tuple[int, int]:
+    """Indices of the bundle's first scene camera and its wrist camera, which a policy sees.
+
+    Raises:
+        StartError: The bundle lacks one of them.
+    """
+    riding = [camera.mount != "base" for camera in spec.cameras]
+    riding = riding or [view == "wrist" for view in spec.views]  # not calibrated: their names have to do
+    if all(riding) or not any(riding):
+        raise StartError(f"a policy sees a scene and a wrist camera; {spec.name} has {spec.views}")
+    return riding.index(False), riding.index(True)
 
 
 def planner_spec(bundle: Bundle, plan_latency: float) -> PlannerSpec:

@@ -23,7 +23,7 @@ from torch import Tensor
 from models.bundle import Bundle
 from plan_protocol.messages import Observation, PlanRequest
 from plan_protocol.server import Context
-from planner_server.approach import beyond
+from planner_server.approach import beyond, metres_aside
 from planner_server.config import PlannerConfig
 from planner_server.evaluation.simulator import Simulator, Situation
 from planner_server.evaluation.truth import distance, true_evidence, true_reward
@@ -98,7 +98,8 @@ class Ranker:
         K = len(judged.proposals)
         outcomes = simulator.rollouts(np.stack([*judged.evidence.actions, judged.winner, plan.poses]))
 
-        above = beyond(torch.from_numpy(outcomes.poses), judged.place, judged.carrying, self._config)
+        aside = metres_aside(torch.from_numpy(outcomes.poses), judged.place)
+        above = beyond(aside, judged.carrying, self._config)
         true = true_evidence(judged.evidence, situation, outcomes, judged.phrase, spec.cameras, above)
         rewards, begun = true_reward(true, self._config), float(distance(kind, situation))
         nearer = begun - distance(kind, outcomes)

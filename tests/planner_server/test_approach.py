@@ -65,9 +65,10 @@ def test_what_no_view_shows_lies_nowhere() -> None:
 def test_beside_the_object_the_hand_aims_high_over_it_down() -> None:
     target = np.array([0.45, 0.05])
     poses = torch.from_numpy(np.stack([hand(0.45 + aside, 0.05, 0.1) for aside in (0.0, OVER, OVER + 0.04, 0.5)]))
-    assert beyond(poses, target, False, CONFIG).tolist() == pytest.approx([0.0, 0.0, 0.04, CONFIG.hover], abs=1e-6)
-    assert beyond(poses, None, False, CONFIG).tolist() == [0.0] * 4
-    assert beyond(poses, target, True, CONFIG).tolist() == pytest.approx([CONFIG.carry_height] * 4)
+    aside, unknown = metres_aside(poses, target), metres_aside(poses, None)
+    assert beyond(aside, False, CONFIG).tolist() == pytest.approx([0.0, 0.0, 0.04, CONFIG.hover], abs=1e-6)
+    assert beyond(unknown, False, CONFIG).tolist() == [0.0] * 4
+    assert beyond(aside, True, CONFIG).tolist() == pytest.approx([CONFIG.carry_height] * 4)
 
 
 def test_aside_is_seen_from_above() -> None:
@@ -88,5 +89,6 @@ def test_the_desired_centre_of_each_pose_lies_as_far_past_it_as_asked() -> None:
 
 def test_the_funnel_has_a_gradient() -> None:
     pose = torch.from_numpy(hand(0.52, 0.05, 0.1)).requires_grad_()
-    (slope,) = torch.autograd.grad(beyond(pose[None], np.array([0.45, 0.05]), False, CONFIG).sum(), pose)
+    aside = metres_aside(pose[None], np.array([0.45, 0.05]))
+    (slope,) = torch.autograd.grad(beyond(aside, False, CONFIG).sum(), pose)
     assert float(slope[0]) == pytest.approx(1.0, abs=1e-3)
