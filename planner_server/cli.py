@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +17,7 @@ DEFAULT_BUNDLE = Path(__file__).resolve().parent.parent / "models" / "bundles" /
 DEFAULT_ADDRESS = "tcp://127.0.0.1:5555"
 POLICY_WAIT = 0.3
 REPLICAS = 2
+STOPPED = "vidplan serve: stopped"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -161,13 +164,17 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str]) -> int:
     """Serve until Ctrl-C or SIGTERM. Returns 0 after a clean stop, 1 when the server could not start or broke."""
     arguments = parser().parse_args(argv)
-    # From here on: a signal that comes while the models load must end the command as cleanly as later.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
+    # From here on: a signal that comes while the models load must end the command as cleanly as later. Not by an
+    # exception while torch is imported: its C code swallows some, and fails over them much later.
+    _on_signals(_leave)
     try:
         return _serve(arguments)
     except _Stopped:
-        print("vidplan serve: stopped", flush=True)
+        print(STOPPED, flush=True)
+        # At its end the interpreter would take torch's objects apart one by one, which takes most of the time until a
+        # stopped server is gone; frozen ones go with the process.
+        gc.disable()
+        gc.freeze()
         return 0
 
 
@@ -184,6 +191,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     from planner_server.planner import Planner
     from planner_server.service import build_planner, hurry, measure_latency, open_bundle, openpi_policy, planner_spec
 
+    _on_signals(_stop)
     torch.set_flush_denormal(True)  # numbers too small to matter slow a CPU down
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
@@ -268,8 +276,7 @@ def _serve_replicas(arguments: argparse.Namespace, config: PlannerConfig) -> int
             arguments.policy_adapter,
         )
         fleet = RayFleet(recipe, arguments.ray, arguments.replicas or REPLICAS)
-        for number in (signal.SIGINT, signal.SIGTERM):  # Ray has put its own in place
-            signal.signal(number, _stop)
+        _on_signals(_stop)  # Ray has put its own in place
         try:
             spec, count = fleet.spec, len(fleet.links)
             server = PlanServer(
@@ -289,6 +296,17 @@ def _serve_replicas(arguments: argparse.Namespace, config: PlannerConfig) -> int
 
 class _Stopped(BaseException):
     """Raised in the main thread by a signal; not an Exception, so that nothing on the way swallows it."""
+
+
+def _on_signals(handler: Callable[[int, object], object]) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handler)
+
+
+def _leave(number: int, frame: object) -> None:
+    """End at once: nothing is open yet."""
+    os.write(sys.stdout.fileno(), f"{STOPPED}\n".encode())
+    os._exit(0)
 
 
 def _stop(number: int, frame: object) -> None:
