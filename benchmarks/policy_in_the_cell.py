@@ -21,7 +21,8 @@ sys.path.insert(0, str(ROOT))
 
 from planner_server.policy.cli import DEFAULT_POLICY  # noqa: E402
 from planner_server.policy.cloned import ServedPolicy  # noqa: E402
-from planner_server.policy.droid import STEP_ANGLE, droid_observation  # noqa: E402
+from planner_server.policy.droid import droid_observation  # noqa: E402
+from robot_model.adapter import STEP_ANGLE  # noqa: E402
 from robot_model.conventions import CONTROL_PERIOD  # noqa: E402
 from robot_model.franka import PANDA  # noqa: E402
 from sim_cell.cell import HOME_JOINTS, Cell  # noqa: E402

@@ -22,12 +22,13 @@ Part = Mapping[str, Any]
 def by_steps(quality: Part) -> str:
     """PSNR on changed pixels and SSIM by number of steps, with the baselines as lines."""
     steps = quality["steps"]
+    labels = {"0": "expected\nfuture", str(quality["teacher"]["steps"]): f"{quality['teacher']['steps']}\nteacher"}
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots(1, 2)
         for axis, key, label in zip(axes, ("psnr_changed", "ssim"), ("PSNR, changed pixels [dB]", "SSIM"), strict=True):
             axis.bar(
-                [in_steps(name) if name == "0" else name for name in steps],
+                [labels.get(name, name) for name in steps],
                 [entry[key] or 0 for entry in steps.values()],
                 color=BLUE,
                 width=0.6,

@@ -46,11 +46,10 @@ def quality(part: Part) -> Table:
     for name, entry in entries.items():
         agreement = entry.get("agreement", {})
         by_view = entry["psnr_changed_last_by_view"]
-        cells = [entry["psnr"], entry["ssim"], *([entry["lpips"]] if with_lpips else [])]
-        cells += [entry["psnr_changed"], entry["psnr_changed_last"], *(by_view[view] for view in views)]
-        cells += [entry["sharpness_to_teacher"], entry["sharpness_to_truth"]]
-        cells += [agreement.get("same_noise"), agreement.get("other_noise")]
-        rows.append([name, *map(show, cells)])
+        cells = [show(entry["psnr"]), show(entry["ssim"], 3), *([show(entry["lpips"], 3)] if with_lpips else [])]
+        cells += map(show, [entry["psnr_changed"], entry["psnr_changed_last"], *(by_view[view] for view in views)])
+        cells += [show(entry["sharpness_to_teacher"]), show(entry["sharpness_to_truth"])]
+        rows.append([name, *cells, *(show(agreement.get(f"{whose}_noise"), 3) for whose in ("same", "other"))])
     text = (
         f"{part['clips']} clips of {part['episodes']} held-out episodes. PSNR in dB, pooled over all pixels, over "
         "those that change, and over those of the last frame, also by view. Sharpness: brightness gradient energy on "
@@ -75,8 +74,8 @@ def horizon(part: Part) -> Table:
             for name, figures in group.items():
                 if isinstance(figures, Mapping) and "psnr" in figures:
                     way = "repeat last" if name == "repeat_last" else in_steps(name)
-                    cells = (figures["psnr"], figures["ssim"], figures["psnr_changed"])
-                    rows.append([frames, str(clips), way, *map(show, cells)])
+                    cells = (show(figures["psnr"]), show(figures["ssim"], 3), show(figures["psnr_changed"]))
+                    rows.append([frames, str(clips), way, *cells])
     return Table("Far ahead", _sentence(part["note"]), rows)
 
 
@@ -86,7 +85,8 @@ def speed(part: Part) -> Table:
     for batch, entry in part["batches"].items():
         for name, milliseconds in entry["milliseconds"].items():
             ratios = (entry["ratio"].get(name), entry["ratio_without_guidance"].get(name))
-            rows.append([batch, _steps(name, part["teacher"]["steps"]), show(milliseconds), *map(show, ratios)])
+            cells = (show(milliseconds, 0 if milliseconds >= 100 else 1), *(show(ratio, 1) for ratio in ratios))
+            rows.append([batch, _steps(name, part["teacher"]["steps"]), *cells])
     return Table("Speed", _sentence(part["note"]), rows)
 
 
@@ -115,11 +115,11 @@ def calibration(part: Part) -> Table:
     rows = [["", "clips", "ECE", "ECE, moving", "MCE", "MCE, moving", "ECE of the top bin", "top bin, moving"]]
     keys = ("ece", "ece_moving", "mce", "mce_moving", "ece_top_bin", "ece_top_bin_moving")
     for name, entry in (("in distribution", part), *part["unfamiliar"].items()):
-        rows.append([name, str(entry["clips"]), *(show(entry[key]) for key in keys)])
+        rows.append([name, str(entry["clips"]), *(show(entry[key], 3) for key in keys)])
     for view, ece in part["ece_by_view"].items():
-        rows.append([f"{view} view", "", show(ece), show(part["ece_moving_by_view"][view]), *[""] * 4])
+        rows.append([f"{view} view", "", show(ece, 3), show(part["ece_moving_by_view"][view], 3), *[""] * 4])
     for frame, (ece, moving) in enumerate(zip(part["ece_by_frame"], part["ece_moving_by_frame"], strict=True), start=1):
-        rows.append([f"frame {frame}", "", show(ece), show(moving), *[""] * 4])
+        rows.append([f"frame {frame}", "", show(ece, 3), show(moving, 3), *[""] * 4])
     return Table("Is the uncertainty calibrated?", part["note"], rows)
 
 
@@ -131,14 +131,15 @@ def correlation(part: Part) -> Table:
         name = "latent error" if error == "latent" else f"perceptual error ({entry['error']})"
         within = entry["within_clips"]
         for level, cells in (
-            ("moving cells", (entry["pearson"], entry["spearman"], None, entry["cells"])),
-            ("inside single clips, moving cells", (None, within["spearman"], within["p"], within["n"])),
-            ("clip means", [entry["per_clip"][key] for key in ("pearson", "spearman", "p", "n")]),
-            ("episode means", [entry["per_episode"][key] for key in ("pearson", "spearman", "p", "n")]),
-            *((f"moving cells, {view} view", (None, value, None, None)) for view, value in entry["by_view"].items()),
-            ("all cells", (entry["all_cells"]["pearson"], entry["all_cells"]["spearman"], None, None)),
+            ("moving cells", {"pearson": entry["pearson"], "spearman": entry["spearman"], "n": entry["cells"]}),
+            ("inside single clips, moving cells", within),
+            ("clip means", entry["per_clip"]),
+            ("episode means", entry["per_episode"]),
+            *((f"moving cells, {view} view", {"spearman": value}) for view, value in entry["by_view"].items()),
+            ("all cells", entry["all_cells"]),
         ):
-            rows.append([name, level, *map(show, cells)])
+            coefficients = (show(cells.get("pearson")), show(cells.get("spearman")))
+            rows.append([name, level, *coefficients, _probability(cells.get("p")), show(cells.get("n"))])
     return Table("Does it know where it is wrong?", "", rows)
 
 
@@ -159,13 +160,14 @@ def detection(part: Part) -> Table:
     ]
     for name, entry in part["unfamiliar"].items():
         low, high = entry["interval"]
-        cells = [entry["per_episode"], *entry["by_score"].values(), entry["mean_h"], entry["mean_error"]]
-        rows.append([name, str(entry["clips"]), show(entry["auroc"]), f"{low} to {high}", *map(show, cells)])
+        areas = map(show, (entry["per_episode"], *entry["by_score"].values()))
+        means = (show(entry["mean_h"], 3), show(entry["mean_error"], 3))
+        rows.append([name, str(entry["clips"]), show(entry["auroc"]), f"{show(low)} to {show(high)}", *areas, *means])
     text = (
         f"Clips of unfamiliar recordings told from {part['clips']} familiar ones by one number each: {part['score']}; "
         "beside it the other scores one might take. Familiarity is about the newest observed frame, every other score "
         "about the imagined video. The interval draws whole episodes again. Familiar: mean h "
-        f"{show(part['mean_h'])}, mean error {show(part['mean_error'])}."
+        f"{show(part['mean_h'], 3)}, mean error {show(part['mean_error'], 3)}."
     )
     return Table("Does it notice the unfamiliar?", text, rows)
 
@@ -173,9 +175,11 @@ def detection(part: Part) -> Table:
 def reward(part: Part) -> Table:
     """The value head."""
     rows = [["figure", "value"]]
-    keys = ("ece", "mce", "success_auc", "rank correlation", "mean absolute error")
-    rows += [[key.replace("success_auc", "AUC, success against failure"), show(part[key])] for key in keys]
-    rows.append(["mean absolute error of a constant", show(part["mean absolute error of the constant mean"])])
+    rows += [["ECE", show(part["ece"], 3)], ["MCE", show(part["mce"], 3)]]
+    rows.append(["AUC, success against failure", show(part["success_auc"])])
+    rows.append(["rank correlation", show(part["rank correlation"])])
+    rows.append(["mean absolute error", show(part["mean absolute error"], 3)])
+    rows.append(["mean absolute error of a constant", show(part["mean absolute error of the constant mean"], 3)])
     rows.append(["AUC by third of the episode", ", ".join(map(show, part["success_auc_by_third"]))])
     for name, entry in part["rise"].items():
         change, share = show(entry["change"]), show(entry["share_rising"])
@@ -196,49 +200,67 @@ def ranking(part: Part) -> Table:
     """Fidelity of the planner's ranking: overall, by kind of state, and of other ways to judge."""
     groups: dict[str, Part] = {"planner": part["overall"]}
     groups |= {f"{kind} states": entry for kind, entry in part["by_kind"].items()}
-    groups |= {f"candidates {which}": entry for which, entry in part["by_candidates"].items()}
-    groups |= {f"judged by {way.replace('_', ' ')}": entry for way, entry in part["ways"].items()}
+    groups |= {f"candidates: {which}": entry for which, entry in part["by_candidates"].items()}
+    groups |= {_way(way): entry for way, entry in part["ways"].items()}
     groups |= {f"{view} view alone": entry for view, entry in part["views"].items()}
     groups["drawn blindly"] = part["random"]
-    keys = ("kendall_tau", "kendall_tau_progress", "top_third_rate", "regret", "progress_metres")
+    keys = ("kendall_tau", "kendall_tau_progress", "top_third_rate", "regret")
     rows = [["", "states", "Kendall's tau", "tau with progress", "in the best third", "regret", "progress [m]"]]
     for name, entry in groups.items():
         states = max(figure["states"] for figure in entry.values())
-        rows.append([name, str(states), *(_with_interval(entry.get(key)) for key in keys)])
-    text = f"{part['note']} {part['candidates']} candidates in a state; in brackets the 95 % interval over states."
+        progress = _with_interval(entry.get("progress_metres"), 3)
+        rows.append([name, str(states), *(_with_interval(entry.get(key)) for key in keys), progress])
+    text = f"{part['note']} {part['candidates']:g} candidates in a state; in brackets the 95 % interval over states."
     return Table("Are candidates ranked as the simulator ranks them?", text, rows)
 
 
 def refinement(part: Part) -> Table:
     """What the local planner did to the winners, in the simulator."""
     rows = [["states", "changed", "progress before [m]", "after [m]", "improved", "worsened", "true reward gained"]]
-    keys = ("progress_before_metres", "progress_after_metres", "improved", "worsened", "true_reward_gain")
     for kind, entry in part["refinement"].items():
-        rows.append([kind, f"{entry['refined']} of {entry['states']}", *(_with_interval(entry[key]) for key in keys)])
+        progress = (_with_interval(entry[f"progress_{when}_metres"], 3) for when in ("before", "after"))
+        shares = (_with_interval(entry[key]) for key in ("improved", "worsened", "true_reward_gain"))
+        rows.append([kind, f"{entry['refined']} of {entry['states']}", *progress, *shares])
     text = "The chosen candidate before and after refinement, both flown in the simulator; states it changed only."
     return Table("Does refinement help?", text, rows)
 
 
 def plan(part: Part) -> Table:
-    """Seconds of a plan, when they were measured."""
-    rows = [["steps", "seconds"], *([steps, show(seconds)] for steps, seconds in part.items() if steps.isdigit())]
+    """Seconds of a plan, on the clock and of the processor, when they were measured."""
+    computing = part.get("cpu_seconds", {})
+    rows = [["imagined with", "seconds", "CPU seconds"]]
+    rows += [
+        [in_steps(steps), show(seconds), show(computing.get(steps))]
+        for steps, seconds in part.items()
+        if steps.isdigit()
+    ]
     return Table("How long a plan takes", part.get("note", ""), rows)
 
 
-def show(value: Any) -> str:
-    """A number with as many digits as mean something; nothing for None."""
+def show(value: Any, decimals: int = 2) -> str:
+    """A measured number with as many decimals as its column has; counts as they are; nothing for None."""
     if value is None:
         return ""
-    if isinstance(value, float):
-        return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
-    return str(value)
+    return f"{round(value, decimals) + 0.0:.{decimals}f}" if isinstance(value, float) else str(value)
 
 
-def _with_interval(figure: Part | None) -> str:
+def _probability(p: float | None) -> str:
+    if p is None:
+        return ""
+    return f"{p:.2g}" if p else "< 1e-300"
+
+
+def _with_interval(figure: Part | None, decimals: int = 2) -> str:
     if figure is None or figure["mean"] is None:
         return ""
-    low, high = figure["interval"]
-    return f"{show(figure['mean'])} [{show(low)}, {show(high)}]"
+    mean, low, high = (show(number, decimals) for number in (figure["mean"], *figure["interval"]))
+    return f"{mean} [{low}, {high}]"
+
+
+def _way(name: str) -> str:
+    """``without_value`` -> ``judged without E[V]``."""
+    words = name.replace("_", " ").replace("value", "E[V]")
+    return f"judged {words}" if words.startswith("without ") else f"judged with {words}"
 
 
 def _sentence(text: str) -> str:
