@@ -22,13 +22,13 @@ Part = Mapping[str, Any]
 def by_steps(quality: Part) -> str:
     """PSNR on changed pixels and SSIM by number of steps, with the baselines as lines."""
     steps = quality["steps"]
-    labels = {"0": "expected\nfuture", str(quality["teacher"]["steps"]): f"{quality['teacher']['steps']}\nteacher"}
+    told = f"steps (0: expected future, {quality['teacher']['steps']}: teacher)"
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots(1, 2)
         for axis, key, label in zip(axes, ("psnr_changed", "ssim"), ("PSNR, changed pixels [dB]", "SSIM"), strict=True):
             axis.bar(
-                [labels.get(name, name) for name in steps],
+                list(steps),
                 [entry[key] or 0 for entry in steps.values()],
                 color=BLUE,
                 width=0.6,
@@ -39,7 +39,7 @@ def by_steps(quality: Part) -> str:
                 entry[key] or 0 for entry in (*steps.values(), quality["repeat_last"], quality["autoencoder_bound"])
             ]
             margin = 0.15 * (max(shown) - min(shown)) + 1e-3
-            axis.set(xlabel="steps", ylabel=label, ylim=(min(shown) - margin, max(shown) + margin))
+            axis.set(xlabel=told, ylabel=label, ylim=(min(shown) - margin, max(shown) + margin))
         axes[0].legend(frameon=False, loc="center")
 
     return _svg(draw, 8.4, 3.1)
