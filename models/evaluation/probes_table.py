@@ -20,11 +20,11 @@ def probes(part: Part) -> Table:
     for name, entry in part["judges"].items():
         for recording, found in (("in distribution", entry), *entry["unfamiliar"].items()):
             inside = found is entry
-            cells = [found["ece"], found["mce"], found["ece_moving"]]
-            cells += [found["by_eps"].get(eps, {}).get("ece") for eps in scales]
-            cells += [entry["relation"]["spearman"] if inside else None, None if inside else found["auroc"]]
-            cells += [entry["milliseconds"] if inside else None]
-            rows.append([name, recording, *map(show, cells)])
+            errors = [found["ece"], found["mce"], found["ece_moving"]]
+            errors += [found["by_eps"].get(eps, {}).get("ece") for eps in scales]
+            cells = [entry["relation"]["spearman"] if inside else None, None if inside else found["auroc"]]
+            milliseconds = show(entry["milliseconds"] if inside else None, 0)
+            rows.append([name, recording, *(show(error, 3) for error in errors), *map(show, cells), milliseconds])
     text = (
         f"{part['note']} Spearman: h with the error, moving cells. AUROC: mean h tells unfamiliar clips from familiar "
         "ones. ms: judging 8 candidates, median. h is the probability of an error beyond the probe's own eps, for the "
@@ -42,11 +42,11 @@ def comparison(part: Part) -> Table:
         others = entry["unfamiliar"].values()
         outside = [one["ece"] for other in others for one in other["by_eps"].values() if one["ece"] is not None]
         inside = [one["ece"] for one in entry["by_eps"].values()]
-        cells = [entry["ece"], max(inside), entry["ece_moving"], max(outside, default=None)]
-        cells += [entry["relation"]["spearman"], entry["spearman_expected_error"]]
+        errors = [entry["ece"], max(inside), entry["ece_moving"], max(outside, default=None)]
+        cells = [entry["relation"]["spearman"], entry["spearman_expected_error"]]
         cells += [entry["unfamiliar"][kind]["auroc"] for kind in kinds]
         cells += [entry["highest_mean_h"], part["plan"]["ratio"].get(name)]
-        rows.append([name, *map(show, cells)])
+        rows.append([name, *(show(error, 3) for error in errors), *map(show, cells)])
     text = (
         "ECE: all eps and elements pooled, the worst single eps, pooled over moving elements, and the worst eps of the "
         "worst unfamiliar recording. h ~ error, expected ~ error: Spearman's coefficient of moving cells. AUROC: mean "

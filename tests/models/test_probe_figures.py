@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -34,6 +36,12 @@ def a_probe(bundle, variant: str = "continuous", **changes) -> Probe:
     torch.manual_seed(0)
     config = ProbeConfig(variant, features=16, width=16, embedding=16, scale=bundle.config.uncertainty.highest)
     return make_probe(dataclasses.replace(config, **changes)).eval().requires_grad_(False)
+
+
+def leave(probe: Probe, run: Path, stage: str) -> None:
+    """Files as a finished stage leaves them."""
+    save_file({f"probe.{name}": value for name, value in probe.state_dict().items()}, run / f"{stage}.safetensors")
+    (run / f"{stage}.json").write_text(json.dumps({"notes": {"probe": dataclasses.asdict(probe.config)}}))
 
 
 @pytest.fixture(scope="module")
@@ -163,9 +171,7 @@ def test_commands_choose_and_compare_probes(bundle, bundle_path, dataset, tmp_pa
     folder, run, out = shutil.copytree(bundle_path, tmp_path / "bundle"), tmp_path / "run", tmp_path / "out"
     run.mkdir()
     for variant, stage in (("continuous", "probe-continuous-bce"), ("fixed", "probe-fixed-0.1-bce")):
-        probe = a_probe(bundle, variant)
-        save_file({f"probe.{name}": value for name, value in probe.state_dict().items()}, run / f"{stage}.safetensors")
-        (run / f"{stage}.json").write_text(json.dumps({"notes": {"probe": dataclasses.asdict(probe.config)}}))
+        leave(a_probe(bundle, variant), run, stage)
     choose = ["probe", "--bundle", str(folder)]
     assert uq_cli.main(choose) == 1
     assert "--run DIR --stage NAME" in capsys.readouterr().err
@@ -190,6 +196,9 @@ def test_commands_choose_and_compare_probes(bundle, bundle_path, dataset, tmp_pa
     assert "KIND=DIR" in capsys.readouterr().err
     assert uq_cli.main([*compare, "--ood", f"light={dataset}", "--clips", "3", "--threads", "1"]) == 0
     assert "| probe-continuous-bce | light |" in capsys.readouterr().out
+    page = (out / "probes.md").read_text()
+    assert all((out / file).is_file() for file in re.findall(r"\]\(([^)]+)\)", page))
+    assert {"probe-fixed-0.1-bce-reliability.svg", "30-bin-head.png"} <= set(re.findall(r"\]\(([^)]+)\)", page))
     written = {path.name for path in out.iterdir()}
     assert {
         "probes.json",

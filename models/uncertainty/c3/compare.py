@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
@@ -37,12 +38,22 @@ def run(options: argparse.Namespace) -> int:
     (options.out / "probes.json").write_text(json.dumps(part, indent=1) + "\n")
     for name in part["judges"]:
         (options.out / f"{_file(name)}-reliability.svg").write_text(reliability(part, name))
-    for name, picture in judge_pictures(bundle, entrants, judged).items():
+    pictures = judge_pictures(bundle, entrants, judged)
+    for name, picture in pictures.items():
         cv2.imwrite(str(options.out / f"{_file(name)}.png"), np.ascontiguousarray(picture[..., ::-1]))
     text = markdown(probes(part)) + "\n" + markdown(targets(part))
-    (options.out / "probes.md").write_text(text)
-    print(f"{text}\n{options.out / 'probes.json'}")
+    (options.out / "probes.md").write_text(f"{text}\n{_shown(part['judges'], pictures)}")
+    print(f"{text}\n{options.out / 'probes.md'}")
     return 0
+
+
+def _shown(judges: Iterable[str], pictures: Iterable[str]) -> str:
+    """The diagrams and pictures beside the page, as Markdown."""
+    lines = ["### Reliability", "", "All scales pooled; right, the moving elements of unfamiliar recordings.", ""]
+    lines += [f"**{name}**\n\n![Reliability of {name}]({_file(name)}-reliability.svg)\n" for name in judges]
+    lines += ["### Last imagined frames", "", "Decoded uncertainty over them: blue sure, red unsure.", ""]
+    lines += [f"**{name}**\n\n![{name}]({_file(name)}.png)\n" for name in pictures]
+    return "\n".join(lines)
 
 
 def _clips(bundle: Bundle, root: Path, count: int) -> Judged:
