@@ -32,17 +32,31 @@ def _parser() -> argparse.ArgumentParser:
         description="Explain a bundle: models, shapes, cameras, hash; or import published weights.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    inspect = commands.add_parser("inspect", help="check a bundle, and say what is in it")
-    inspect.add_argument("bundle", nargs="?", type=Path, default=DEFAULT_BUNDLE, help="its folder (default: tabletop)")
+    inspect = commands.add_parser(
+        "inspect",
+        help="check a bundle, and say what is in it",
+        description="Say what is in a bundle: models, shapes, cameras, hash. Exit code 1 when files were changed.",
+    )
+    inspect.add_argument(
+        "bundle", nargs="?", type=Path, default=DEFAULT_BUNDLE, help="its folder (default: the shipped one)"
+    )
     inspect.add_argument("--json", action="store_true", help="print one JSON object instead of text")
-    fetch = commands.add_parser("import", help="make a bundle of published weights (docs/full-size.md)")
+    fetch = commands.add_parser(
+        "import",
+        help="make a bundle of published weights (docs/full-size.md)",
+        description="Make a bundle of Ctrl-World's published weights, which you downloaded (docs/full-size.md).",
+    )
     fetch.add_argument("family", choices=["ctrl-world"])
-    fetch.add_argument("--svd", type=Path, required=True, help="stabilityai/stable-video-diffusion-img2vid")
-    fetch.add_argument("--clip", type=Path, required=True, help="openai/clip-vit-base-patch32")
+    fetch.add_argument("--svd", type=Path, required=True, help="folder of stabilityai/stable-video-diffusion-img2vid")
+    fetch.add_argument("--clip", type=Path, required=True, help="folder of openai/clip-vit-base-patch32")
     fetch.add_argument("--checkpoint", type=Path, required=True, help="checkpoint-10000.pt of yjguo/Ctrl-World")
     fetch.add_argument("--out", type=Path, required=True, help="folder to make")
     fetch.add_argument("--statistics", type=Path, help="stat.json of the training data (default: DROID's)")
-    fetch.add_argument("--relevance", type=Path, help="CLIP or SigLIP for the semantic reward")
+    fetch.add_argument(
+        "--relevance",
+        type=Path,
+        help="folder of CLIP or SigLIP for the semantic reward; a bundle without it cannot plan",
+    )
     fetch.add_argument(
         "--views",
         nargs=3,

@@ -34,7 +34,9 @@ def main(argv: list[str]) -> int:
         "out, delete its file in DIR/server/clients and start the server again.",
     )
     parser.add_argument("folder", type=Path, metavar="DIR", help="where the folders with keys are put")
-    parser.add_argument("--robot", default="robot", metavar="NAME", help="name of the robot's folder (%(default)s)")
+    parser.add_argument(
+        "--robot", default="robot", metavar="NAME", help="name of the robot's folder (default: %(default)s)"
+    )
     arguments = parser.parse_args(argv)
     try:
         make_keys(arguments.folder, arguments.robot)

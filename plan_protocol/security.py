@@ -43,7 +43,7 @@ def check_bind_address(address: str, keys: ServerKeys | None, allow_remote: bool
     if keys is None and not allow_remote and not is_local(address):
         raise AddressError(
             f"{address} can be reached from other machines, and whoever reaches it can use the planner. Bind to "
-            "tcp://127.0.0.1:PORT, give CURVE keys, or allow remote clients explicitly"
+            "tcp://127.0.0.1:PORT, give it keys (`vidplan keys`, --curve-keys), or allow that with --allow-remote"
         )
 
 

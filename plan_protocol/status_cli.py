@@ -19,9 +19,13 @@ def main(argv: list[str]) -> int:
         description="Ask a planner server how it is: plans so far, plans dropped, whether it is busy. It answers while "
         "it plans. Exit code 0 when it does, 1 when it does not.",
     )
-    parser.add_argument("address", nargs="?", default="tcp://127.0.0.1:5555", help="of the server (%(default)s)")
+    parser.add_argument(
+        "address", nargs="?", default="tcp://127.0.0.1:5555", help="of the server (default: %(default)s)"
+    )
     parser.add_argument("--curve-keys", type=Path, metavar="DIR", help="folder with keys, see `vidplan keys`")
-    parser.add_argument("--timeout", type=float, default=3.0, metavar="S", help="seconds to wait (%(default)s)")
+    parser.add_argument(
+        "--timeout", type=float, default=3.0, metavar="S", help="seconds to wait (default: %(default)s)"
+    )
     arguments = parser.parse_args(argv)
     try:
         keys = client_keys(arguments.curve_keys) if arguments.curve_keys else None

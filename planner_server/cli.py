@@ -34,14 +34,14 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         default=DEFAULT_BUNDLE,
         metavar="DIR",
-        help="folder with the trained models (%(default)s)",
+        help="folder with the trained models (default: the shipped one)",
     )
     options.add_argument(
         "--address",
         default=DEFAULT_ADDRESS,
-        help="where to listen, tcp://HOST:PORT, PORT * for a free one (%(default)s)",
+        help="where to listen, tcp://HOST:PORT, PORT * for a free one (default: %(default)s)",
     )
-    options.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (%(default)s)")
+    options.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: %(default)s)")
     options.add_argument(
         "--compile",
         nargs="?",
@@ -55,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
         choices=("all", "last"),
         default="all",
         help="refine through all steps of the flow map, or through the last one alone: cheaper where there are several "
-        "(%(default)s)",
+        "(default: %(default)s)",
     )
     options.add_argument(
         "--threads", type=_positive, metavar="N", help="CPU threads of the models (default: torch decides)"
@@ -65,20 +65,21 @@ def parser() -> argparse.ArgumentParser:
         type=_not_negative,
         default=config.flow_steps,
         metavar="N",
-        help="flow map steps per imagination; more is slower, 0 is the expected future (%(default)s)",
+        help="flow map steps per imagination; more is slower, 0 is the expected future (default: %(default)s)",
     )
     options.add_argument(
         "--iterations",
         type=_not_negative,
         default=config.iterations,
         metavar="K",
-        help="iterations of the local planner: gradients, or rounds of samples (%(default)s)",
+        help="iterations of the local planner: gradients, or rounds of samples (default: %(default)s)",
     )
     options.add_argument(
         "--local-planner",
         choices=LOCAL_PLANNERS,
         default=config.local_planner,
-        help="how the best chunk is refined: by gradient ascent, by samples (cem, mppi), or not at all (%(default)s)",
+        help="how the best chunk is refined: by gradient ascent, by samples (cem, mppi), or not at all "
+        "(default: %(default)s)",
     )
     options.add_argument(
         "--no-refine", action="store_const", const="none", dest="local_planner", help="the same as --local-planner none"
@@ -99,7 +100,7 @@ def parser() -> argparse.ArgumentParser:
         default=PROPOSERS,
         metavar="A,B",
         help="who proposes chunks: basis (motions along the axes), biased (the policy's chunk or the previous plan's, "
-        "perturbed), previous (the previous plan carried on); default: all",
+        "perturbed), previous (the previous plan carried on) (default: all)",
     )
     options.add_argument(
         "--candidates",
@@ -107,7 +108,7 @@ def parser() -> argparse.ArgumentParser:
         default=config.perturbations,
         metavar="N",
         help="perturbed copies of the policy's chunk, or of the previous plan, beside the motions along the axes "
-        "(%(default)s)",
+        "(default: %(default)s)",
     )
     options.add_argument(
         "--policy",
@@ -119,21 +120,22 @@ def parser() -> argparse.ArgumentParser:
         "--mode",
         choices=("vidplan", "nominal"),
         default="vidplan",
-        help="nominal: do what the policy says, nothing is imagined or refined; the baseline (%(default)s)",
+        help="nominal: do what the policy says, nothing is imagined or refined; the baseline (default: %(default)s)",
     )
     options.add_argument(
         "--policy-wait",
         type=_seconds,
         default=POLICY_WAIT,
         metavar="S",
-        help="most seconds that a plan waits for the policy (%(default)s)",
+        help="most seconds that a plan waits for the policy (default: %(default)s)",
     )
     options.add_argument(
         "--policy-adapter",
         default="auto",
         metavar="NAME|FILE",
         help="where the policy's joint velocities take the arm: integrate (exactly), droid (as DROID's controller "
-        "follows them), a file of `vidplan train adapter` or Ctrl-World's; auto: what the server says, else droid",
+        "follows them), a file of `vidplan train adapter` or Ctrl-World's; auto: what the server says, else droid "
+        "(default: auto)",
     )
     options.add_argument(
         "--ray",
@@ -145,7 +147,7 @@ def parser() -> argparse.ArgumentParser:
         "--replicas",
         type=_positive,
         metavar="N",
-        help=f"replicas, with --ray; each has a GPU or its --threads ({REPLICAS})",
+        help=f"replicas, with --ray; each has a GPU or its --threads (default: {REPLICAS})",
     )
     options.add_argument(
         "--curve-keys",
@@ -343,7 +345,7 @@ def _share(text: str) -> float:
 
 def _not_negative(text: str) -> int:
     if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number")
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 0 on")
     return int(text)
 
 

@@ -42,14 +42,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--instruction", default="put the carrot in the bowl", help="the task (default: '%(default)s')")
     parser.add_argument("--out", type=Path, help="folder for the run (default: runs/<time>)")
-    parser.add_argument("--seconds", type=float, default=40.0, help="most of the robot's clock (default: 40)")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=40.0,
+        help="longest run, on the robot's clock; it ends earlier once the task is done (default: 40)",
+    )
     parser.add_argument("--seed", type=int, default=0, help="scene, and the planner's random draws (default: 0)")
     parser.add_argument("--bundle", type=Path, help="models of the planner (default: the shipped ones)")
     parser.add_argument(
         "--real-time-factor",
         type=float,
         default=0.25,
-        help="speed of simulated time (default: 0.25; a slow clock gives a slow planner time to react)",
+        help="speed of the robot's clock; a slow one gives a slow planner time to react (default: 0.25)",
     )
     parser.add_argument("--keep", action="store_true", help="leave cell and planner running afterwards, until Ctrl-C")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON at the end")

@@ -34,24 +34,39 @@ def _record(argv: list[str]) -> int:
         description="Record episodes of the simulated cell in the layout of the published DROID episodes, with true "
         "segmentation beside them. Interrupt it at any time; the same command goes on where it stopped.",
     )
-    parser.add_argument("--out", type=Path, default=Path("data/tabletop"), help="folder to record to (%(default)s)")
-    parser.add_argument("--episodes", type=_positive, default=700, help="episodes in all, of up to 9 s (%(default)s)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("data/tabletop"), help="folder to record to (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--episodes", type=_positive, default=700, help="episodes in all, of up to 9 s (default: %(default)s)"
+    )
     parser.add_argument("--minutes", type=float, help="start no new episode after this time")
-    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same episodes (%(default)s)")
     parser.add_argument(
-        "--look", choices=LOOKS, default="varied", help="how the cells look, see docs/sim-cell.md (%(default)s)"
-    )
-    parser.add_argument("--frames", type=_positive, default=45, help="most frames of an episode (%(default)s)")
-    parser.add_argument(
-        "--objects", metavar="A,B,...", help="the only objects on the tables, episodes are about them in turn (all)"
+        "--seed", type=int, default=0, help="the same seed gives the same episodes (default: %(default)s)"
     )
     parser.add_argument(
-        "--clutter", metavar="N[-M]", type=_span, help="objects on the table beside bowl and target (2-4)"
+        "--look",
+        choices=LOOKS,
+        default="varied",
+        help="how the cells look, see docs/sim-cell.md (default: %(default)s)",
     )
-    parser.add_argument("--behaviour", choices=BEHAVIOURS, help="what the arm does, see docs/sim-cell.md (all in turn)")
+    parser.add_argument("--frames", type=_positive, default=45, help="most frames of an episode (default: %(default)s)")
+    parser.add_argument(
+        "--objects",
+        metavar="A,B,...",
+        help="the only objects on the tables, episodes are about them in turn (default: all)",
+    )
+    parser.add_argument(
+        "--clutter", metavar="N[-M]", type=_span, help="objects on the table beside bowl and target (default: 2-4)"
+    )
+    parser.add_argument(
+        "--behaviour", choices=BEHAVIOURS, help="what the arm does, see docs/sim-cell.md (default: all in turn)"
+    )
     parser.add_argument("--successes", action="store_true", help="try failed episodes again until they succeed")
     parser.add_argument("--held-out", action="store_true", help="put all episodes, not every tenth, into the split val")
-    parser.add_argument("--workers", type=_positive, default=2, help="processes; one per core is good (%(default)s)")
+    parser.add_argument(
+        "--workers", type=_positive, default=2, help="processes; one per core is good (default: %(default)s)"
+    )
     _add_size(parser)
     arguments = parser.parse_args(argv)
 
@@ -104,13 +119,22 @@ def _run_node(argv: list[str]) -> int:
         "`vidplan sim what-if --help`: the true outcomes of many chunks of motion.",
         epilog="docs/sim-cell.md lists the topics. Stop it with Ctrl-C.",
     )
-    parser.add_argument("--seed", type=int, default=0, help="scene: the same seed gives the same one (%(default)s)")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="scene: the same seed gives the same one (default: %(default)s)"
+    )
     scene = parser.add_mutually_exclusive_group()
-    scene.add_argument("--target", help="object that must be on the table (drawn from the seed)")
+    scene.add_argument("--target", help="object that must be on the table (default: drawn from the seed)")
     scene.add_argument("--task", choices=TASKS, help="cluttered scene of a task, see docs/sim-cell.md")
-    parser.add_argument("--robot", choices=("panda", "fr3"), default="panda", help="joint names, limits (%(default)s)")
-    parser.add_argument("--real-time-factor", type=float, default=1.0, help="against the wall clock (%(default)s)")
-    parser.add_argument("--camera-rate", type=int, choices=(5, 10, 15, 30), default=5, help="Hz (%(default)s)")
+    parser.add_argument(
+        "--robot", choices=("panda", "fr3"), default="panda", help="joint names and limits (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--real-time-factor",
+        type=float,
+        default=1.0,
+        help="speed of the robot's clock against the wall clock (default: %(default)s)",
+    )
+    parser.add_argument("--camera-rate", type=int, choices=(5, 10, 15, 30), default=5, help="Hz (default: %(default)s)")
     _add_size(parser)
     arguments = parser.parse_args(argv)
     if arguments.real_time_factor <= 0:
@@ -130,8 +154,8 @@ def _run_node(argv: list[str]) -> int:
 
 
 def _add_size(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--width", type=_even, default=160, help="of each view, pixels (%(default)s)")
-    parser.add_argument("--height", type=_even, default=96, help="of each view, pixels (%(default)s)")
+    parser.add_argument("--width", type=_even, default=160, help="of each view, pixels (default: %(default)s)")
+    parser.add_argument("--height", type=_even, default=96, help="of each view, pixels (default: %(default)s)")
 
 
 def _positive(text: str) -> int:

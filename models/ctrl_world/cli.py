@@ -41,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
         "interrupted run goes on where it stopped; `accelerate launch -m vidplan distill ...` shares the batch among "
         "GPUs.",
     )
-    parser.add_argument("stage", choices=["flow-map", "heads"])
+    parser.add_argument("stage", choices=["flow-map", "heads"], help="flow-map first, then heads")
     parser.add_argument("--bundle", type=Path, required=True, help="made by `vidplan bundle import`, or by `flow-map`")
     parser.add_argument("--data", type=Path, required=True, help="episodes with latents (docs/real-footage.md)")
     parser.add_argument("--out", type=Path, required=True, help="checkpoints, curves, and OUT/bundle at the end")
@@ -51,9 +51,14 @@ def _parser() -> argparse.ArgumentParser:
     budget.add_argument("--steps", type=int, help="steps instead: exactly reproducible")
     parser.add_argument("--batch", type=int, help="clips per step (default: 24, the paper's 16 + 8; 8 for heads)")
     parser.add_argument("--rate", type=float, help="learning rate (default: 5e-6, the paper's; 1e-4 for heads)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of every draw")
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--seed", type=int, default=0, help="seed of every draw (default: 0)")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads (default: 2)")
+    parser.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help="auto: the GPU if there is one (default: auto)",
+    )
     parser.add_argument(
         "--fsdp", action="store_true", help="flow-map: processes share weights and moments, too, not just the batch"
     )

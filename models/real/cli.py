@@ -41,16 +41,21 @@ def _parser() -> argparse.ArgumentParser:
         "--init. `pixels`: the autoencoder and the diffusion model of a bundle on the videos. Interrupted runs go on "
         "where they stopped.",
     )
-    parser.add_argument("kind", choices=["latents", "pixels"])
+    parser.add_argument("kind", choices=["latents", "pixels"], help="what to train, see above")
     parser.add_argument("--data", type=Path, required=True, help="episodes; nothing is written there")
     parser.add_argument("--out", type=Path, required=True, help="folder for weights, caches and OUT/KIND-report.json")
-    parser.add_argument("--init", type=Path, help="weights to go on from: latent-denoiser.safetensors, or a bundle")
+    parser.add_argument(
+        "--init",
+        type=Path,
+        help="weights to go on from: latent-denoiser.safetensors (default: none), or for pixels a bundle (default: the "
+        "shipped one)",
+    )
     budget = parser.add_mutually_exclusive_group()
     budget.add_argument("--minutes", type=float, default=5.0, help="wall-clock budget (default: 5)")
     budget.add_argument("--steps", type=int, help="steps of each stage instead: exactly reproducible")
-    parser.add_argument("--batch", type=int, default=16, help="clips per step")
-    parser.add_argument("--seed", type=int, default=0, help="seed of every draw")
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
+    parser.add_argument("--batch", type=int, default=16, help="clips per step (default: 16)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of every draw (default: 0)")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads (default: 2)")
     parser.add_argument("--details", action="store_true", help="name every skipped episode, with the reason")
     parser.add_argument("--json", action="store_true", help="print the report as one JSON object")
     return parser

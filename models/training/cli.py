@@ -85,25 +85,39 @@ def _parser() -> argparse.ArgumentParser:
         "can be interrupted or killed and started again, and leaves its held-out figures in OUT/STAGE.json. What is "
         "finished is not done again. Curves and sample videos: tensorboard --logdir OUT/tensorboard",
     )
-    parser.add_argument("stage", choices=[*STAGES, "probe", ADAPTER, "all"], help="stages need those to their left")
+    parser.add_argument(
+        "stage",
+        choices=[*STAGES, "probe", ADAPTER, "all"],
+        help="stages up to `bundle` need those to their left, `probe` needs `heads`, `adapter` none",
+    )
     parser.add_argument(
         "--data", type=Path, required=True, help="recorded episodes (vidplan sim record; DROID episodes for `adapter`)"
     )
     parser.add_argument("--out", type=Path, required=True, help="work folder; `bundle` puts the bundle into OUT/bundle")
-    parser.add_argument("--preset", choices=PRESET_NAMES, default="tabletop", help="sizes and budgets")
+    parser.add_argument(
+        "--preset", choices=PRESET_NAMES, default="tabletop", help="sizes and budgets (default: tabletop)"
+    )
     probe = parser.add_argument_group("probe", "one of C3's probes on a finished flow map, no part of `all`")
-    probe.add_argument("--variant", choices=PROBE_VARIANTS, default="continuous", help="default: %(default)s")
+    probe.add_argument(
+        "--variant", choices=PROBE_VARIANTS, default="continuous", help="what it answers (default: %(default)s)"
+    )
     probe.add_argument("--loss", choices=PROBE_SCORES, default="bce", help="proper score (default: %(default)s)")
     probe.add_argument(
-        "--eps", type=float, choices=PROBE_SCALES, default=PROBE_SCALES[0], help="scale of a fixed one (%(default)s)"
+        "--eps",
+        type=float,
+        choices=PROBE_SCALES,
+        default=PROBE_SCALES[0],
+        help="scale of a fixed one (default: %(default)s)",
     )
     probe.add_argument("--end-to-end", action="store_true", help="go on training the flow map with it (an ablation)")
     budget = parser.add_mutually_exclusive_group()
-    budget.add_argument("--minutes", type=float, help="wall-clock budget of each stage")
+    budget.add_argument("--minutes", type=float, help="wall-clock budget of each stage, instead of steps")
     budget.add_argument("--steps", type=int, help="steps of each stage (default: the preset's); exactly reproducible")
     parser.add_argument("--seed", type=int, help="seed of every draw (default: 0)")
     parser.add_argument("--threads", type=int, help="CPU threads (default: 2)")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), help="default: auto, the GPU if there is one")
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), help="auto: the GPU if there is one (default: auto)"
+    )
     parser.add_argument(
         "--set",
         action="append",

@@ -51,39 +51,52 @@ def parser() -> argparse.ArgumentParser:
         "--reading",
         choices=("prompts", "planner"),
         default="prompts",
-        help="prompts: Z is a refined prompt, V a video, as published (default); planner: Z is the motion it asks for "
-        "in the scene, V what is imagined of it (nothing is kept then, it is quick)",
+        help="prompts: Z is a refined prompt, V a video, as published; planner: Z is the motion it asks for in the "
+        "scene, V what is imagined of it (nothing is kept then, it is quick) (default: prompts)",
     )
-    squbed.add_argument("--bundle", type=Path, default=DEFAULT_BUNDLE, metavar="DIR", help="video model (%(default)s)")
+    squbed.add_argument(
+        "--bundle", type=Path, default=DEFAULT_BUNDLE, metavar="DIR", help="video model (default: the shipped one)"
+    )
     squbed.add_argument("--data", type=Path, metavar="DIR", help="recording with the scenes (default: record some)")
-    squbed.add_argument("--split", default="val", help="split of the recording (%(default)s)")
-    squbed.add_argument("--steps", type=_positive, default=1, help="flow map steps of a video (%(default)s)")
-    squbed.add_argument("--refinements", type=_positive, default=10, metavar="N", help="refined prompts (%(default)s)")
-    squbed.add_argument("--videos", type=_positive, default=10, metavar="M", help="videos of each (%(default)s)")
-    squbed.add_argument("--text-dimensions", type=_dimensions, default=8, metavar="N", help="of prompts (%(default)s)")
-    squbed.add_argument("--video-dimensions", type=_dimensions, default=8, metavar="N", help="of videos (%(default)s)")
-    squbed.add_argument("--seed", type=int, default=0, help="of prompts and noise (%(default)s)")
+    squbed.add_argument("--split", default="val", help="split of the recording (default: %(default)s)")
+    squbed.add_argument("--steps", type=_positive, default=1, help="flow map steps of a video (default: %(default)s)")
+    squbed.add_argument(
+        "--refinements", type=_positive, default=10, metavar="N", help="refined prompts (default: %(default)s)"
+    )
+    squbed.add_argument(
+        "--videos", type=_positive, default=10, metavar="M", help="videos of each (default: %(default)s)"
+    )
+    squbed.add_argument(
+        "--text-dimensions", type=_dimensions, default=8, metavar="N", help="of prompts (default: %(default)s)"
+    )
+    squbed.add_argument(
+        "--video-dimensions", type=_dimensions, default=8, metavar="N", help="of videos (default: %(default)s)"
+    )
+    squbed.add_argument("--seed", type=int, default=0, help="of prompts and noise (default: %(default)s)")
     squbed.add_argument("--chat-url", metavar="URL", help="refine prompts by a chat endpoint, e.g. http://HOST:8080/v1")
     squbed.add_argument("--chat-model", metavar="NAME", help="the model there")
     squbed.add_argument(
-        "--chat-key-variable", default="OPENAI_API_KEY", metavar="NAME", help="variable with its key (%(default)s)"
+        "--chat-key-variable",
+        default="OPENAI_API_KEY",
+        metavar="NAME",
+        help="variable with its key (default: %(default)s)",
     )
     squbed.add_argument(
         "--texts",
         type=_kind("hashed", "bundle", "sentence"),
         default="hashed",
         metavar="KIND",
-        help="hashed (objects as concepts, default), bundle (its own words) or sentence:MODEL",
+        help="text embedder: hashed (objects as concepts), bundle (its own words) or sentence:MODEL (default: hashed)",
     )
     squbed.add_argument(
         "--video-embedder",
         type=_kind("latents", "clip", "s3d"),
         default="latents",
         metavar="KIND",
-        help="latents (the bundle's, default), clip:MODEL or s3d",
+        help="video embedder: latents (the bundle's), clip:MODEL or s3d (default: latents)",
     )
     squbed.add_argument("--lpips", type=Path, metavar="DIR", help="folder with the published LPIPS weights")
-    squbed.add_argument("--threads", type=_positive, default=2, metavar="N", help="CPU threads (%(default)s)")
+    squbed.add_argument("--threads", type=_positive, default=2, metavar="N", help="CPU threads (default: %(default)s)")
     _add_probe_commands(commands)
     return whole
 
@@ -97,8 +110,8 @@ def _add_probe_commands(commands: argparse._SubParsersAction) -> None:
     )
     probes.add_argument("--run", type=Path, required=True, metavar="DIR", help="work folder of vidplan train probe")
     probes.add_argument("--data", type=Path, required=True, metavar="DIR", help="recording with a split val")
-    probes.add_argument("--out", type=Path, required=True, metavar="DIR")
-    probes.add_argument("--bundle", type=Path, metavar="DIR", help="default: RUN/bundle")
+    probes.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the results")
+    probes.add_argument("--bundle", type=Path, metavar="DIR", help="its bundle (default: RUN/bundle)")
     probes.add_argument(
         "--ood",
         action="append",
@@ -106,14 +119,16 @@ def _add_probe_commands(commands: argparse._SubParsersAction) -> None:
         metavar="KIND=DIR",
         help="an unfamiliar recording with a split val; repeat",
     )
-    probes.add_argument("--clips", type=_positive, default=256, metavar="N", help="clips of each (%(default)s)")
-    probes.add_argument("--threads", type=_positive, default=2, metavar="N", help="CPU threads (%(default)s)")
+    probes.add_argument(
+        "--clips", type=_positive, default=256, metavar="N", help="clips of each (default: %(default)s)"
+    )
+    probes.add_argument("--threads", type=_positive, default=2, metavar="N", help="CPU threads (default: %(default)s)")
     chosen = commands.add_parser(
         "probe",
         help="let planners trust a probe instead of a bundle's 30-bin head, or the head again",
         description="Put a trained probe into a bundle's folder, change the eps it is asked about, or take it out.",
     )
-    chosen.add_argument("--bundle", type=Path, required=True, metavar="DIR")
+    chosen.add_argument("--bundle", type=Path, required=True, metavar="DIR", help="folder that is changed")
     chosen.add_argument("--run", type=Path, metavar="DIR", help="work folder with the probe named by --stage")
     chosen.add_argument("--stage", metavar="NAME", help="e.g. probe-continuous-bce")
     chosen.add_argument("--eps", type=float, help="share of the error scale beyond which an error counts as doubt")

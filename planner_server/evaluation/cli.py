@@ -24,7 +24,11 @@ def parser() -> argparse.ArgumentParser:
         "Exit code 1: a part could not be measured; the report says why.",
     )
     options.add_argument(
-        "--bundle", type=Path, default=DEFAULT_BUNDLE, metavar="DIR", help="folder of the models (%(default)s)"
+        "--bundle",
+        type=Path,
+        default=DEFAULT_BUNDLE,
+        metavar="DIR",
+        help="folder of the models (default: the shipped one)",
     )
     options.add_argument("--data", type=Path, metavar="DIR", help="recording with a split `val` (default: make one)")
     options.add_argument(
@@ -33,18 +37,22 @@ def parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="folder with recordings `stranger`, `light`, `camera` of unfamiliar looks (default: make them)",
     )
-    options.add_argument("--out", type=Path, metavar="DIR", help="folder of the report (runs/evaluation/TIME)")
+    options.add_argument("--out", type=Path, metavar="DIR", help="folder of the report (default: runs/evaluation/TIME)")
     options.add_argument("--quick", action="store_true", help="few episodes and states: under ten minutes on two cores")
     options.add_argument(
         "--parts", type=_parts, default=PARTS, metavar="A,B", help=f"only some of: {','.join(PARTS)} (default: all)"
     )
     options.add_argument(
-        "--look", default="varied", help="look of the simulated cells that candidates are ranked in (%(default)s)"
+        "--look",
+        default="varied",
+        help="look of the simulated cells that candidates are ranked in (default: %(default)s)",
     )
-    options.add_argument("--states", type=_positive, metavar="N", help="states to rank in (15 with --quick, else 120)")
-    options.add_argument("--threads", type=_positive, default=2, metavar="N", help="CPU threads (%(default)s)")
     options.add_argument(
-        "--workers", type=_positive, default=2, metavar="N", help="simulator processes at a time (%(default)s)"
+        "--states", type=_positive, metavar="N", help="states to rank in (default: 15 with --quick, else 120)"
+    )
+    options.add_argument("--threads", type=_positive, default=2, metavar="N", help="CPU threads (default: %(default)s)")
+    options.add_argument(
+        "--workers", type=_positive, default=2, metavar="N", help="simulator processes at a time (default: %(default)s)"
     )
     options.add_argument("--lpips", type=Path, metavar="DIR", help="folder with the published LPIPS weights")
     return options

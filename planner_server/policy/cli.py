@@ -20,24 +20,33 @@ def parser() -> argparse.ArgumentParser:
         "uncluttered scenes, `serve` answers over openpi's WebSocket protocol (vidplan serve --policy ws://HOST:PORT).",
     )
     commands = options.add_subparsers(dest="command", required=True)
-    serve = commands.add_parser("serve", help="answer observations with chunks of joint velocities")
+    serve = commands.add_parser(
+        "serve",
+        help="answer observations with chunks of joint velocities",
+        description="Answer observations with chunks of joint velocities over openpi's protocol. Ctrl-C stops it.",
+    )
     serve.add_argument(
         "--policy",
         type=Path,
         default=DEFAULT_POLICY,
         metavar="FILE",
-        help="policy.safetensors of a training (%(default)s)",
+        help="policy.safetensors of a training (default: the shipped one)",
     )
     serve.add_argument(
-        "--address", default=DEFAULT_ADDRESS, help="where to listen, port 0 for a free one (%(default)s)"
+        "--address", default=DEFAULT_ADDRESS, help="where to listen, port 0 for a free one (default: %(default)s)"
     )
-    serve.add_argument("--threads", type=int, default=1, help="CPU threads (%(default)s)")
+    serve.add_argument("--threads", type=int, default=1, help="CPU threads (default: %(default)s)")
     serve.add_argument(
         "--allow-remote",
         action="store_true",
         help="listen where other machines can reach it; the protocol has no keys: whoever reaches it can use it",
     )
-    train = commands.add_parser("train", help="clone successful picks of carrot and towel")
+    train = commands.add_parser(
+        "train",
+        help="clone successful picks of carrot and towel",
+        description="Clone the successful picks of carrot and towel in a recording of the simulated cell "
+        "(docs/policy.md has the commands).",
+    )
     train.add_argument("--data", type=Path, required=True, help="recorded episodes (vidplan sim record)")
     train.add_argument("--out", type=Path, required=True, help="work folder; gets policy.safetensors and policy.json")
     train.add_argument(
@@ -45,14 +54,14 @@ def parser() -> argparse.ArgumentParser:
         type=int,
         default=3,
         metavar="N",
-        help="demonstrations come from scenes with at most N objects beside the bowl (%(default)s)",
+        help="demonstrations come from scenes with at most N objects beside the bowl (default: %(default)s)",
     )
     budget = train.add_mutually_exclusive_group()
-    budget.add_argument("--steps", type=int, default=4000, help="training steps (%(default)s)")
+    budget.add_argument("--steps", type=int, default=4000, help="training steps (default: %(default)s)")
     budget.add_argument("--minutes", type=float, help="wall-clock budget instead")
-    train.add_argument("--batch", type=int, default=32, help="frames per step (%(default)s)")
-    train.add_argument("--seed", type=int, default=0, help="seed of every draw (%(default)s)")
-    train.add_argument("--threads", type=int, default=1, help="CPU threads (%(default)s)")
+    train.add_argument("--batch", type=int, default=32, help="frames per step (default: %(default)s)")
+    train.add_argument("--seed", type=int, default=0, help="seed of every draw (default: %(default)s)")
+    train.add_argument("--threads", type=int, default=1, help="CPU threads (default: %(default)s)")
     return options
 
 

@@ -63,7 +63,7 @@ class PolicyServer:
         if not allow_remote and not _is_loopback(host):
             raise PolicyError(
                 f"{address} can be reached from other machines, and the protocol has no keys: whoever reaches it can "
-                "use the policy. Listen on ws://127.0.0.1:PORT, or allow remote clients explicitly"
+                "use the policy. Listen on ws://127.0.0.1:PORT, or allow that with --allow-remote"
             )
         self._policy = policy
         self._turn = threading.Lock()

@@ -17,7 +17,7 @@ class BagError(BridgeError):
 def target(path: Path, problems: list[Problem]) -> Path:
     """The folder of a bag, or its one storage file where ``metadata.yaml`` is missing."""
     if not path.exists():
-        raise BagError(f"{path}: no such bag.")
+        raise BagError(f"{path}: no such bag. It is a rosbag2 folder, or an .mcap or .db3 file.")
     if path.is_file():
         if path.suffix not in (".mcap", ".db3"):
             hint = " A ROS 1 bag is converted with `rosbags-convert`." if path.suffix == ".bag" else ""

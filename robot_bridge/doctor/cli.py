@@ -76,19 +76,21 @@ def _parser() -> argparse.ArgumentParser:
         "where its part was asked for with --part.",
     )
     parser.add_argument("--part", action="append", choices=tuple(PARTS), help="only this part; may be repeated")
-    parser.add_argument("--robot", default="panda", help="arm model: panda or fr3 (%(default)s)")
+    parser.add_argument("--robot", default="panda", help="arm model: panda or fr3 (default: %(default)s)")
     parser.add_argument("--cameras", nargs="+", metavar="ROLE=TOPIC", help="as for `vidplan bridge`")
     parser.add_argument("--joint-topic", metavar="TOPIC", help="as for `vidplan bridge`")
-    parser.add_argument("--server", metavar="ADDRESS", help="planner server (tcp://127.0.0.1:5555)")
+    parser.add_argument("--server", metavar="ADDRESS", help="planner server (default: tcp://127.0.0.1:5555)")
     parser.add_argument("--curve-keys", metavar="DIR", help="this robot's keys")
     parser.add_argument("--use-sim-time", action="store_true", help="the robot's clock is /clock")
-    parser.add_argument("--seconds", type=float, default=2.0, help="how long to listen to the cell (%(default)s)")
+    parser.add_argument(
+        "--seconds", type=float, default=2.0, help="how long to listen to the cell (default: %(default)s)"
+    )
     parser.add_argument(
         "--pictures",
         type=Path,
         default=Path(tempfile.gettempdir()) / "vidplan-cameras.png",
         metavar="FILE",
-        help="where the cameras' pictures go (%(default)s)",
+        help="where the cameras' pictures go (default: %(default)s)",
     )
     parser.add_argument("--json", action="store_true", help="print the checks as JSON")
     return parser

@@ -62,10 +62,12 @@ def _parser() -> argparse.ArgumentParser:
     what, how = parser.add_argument_group("what to run"), parser.add_argument_group("how")
     for name, known in (("tasks", TASKS), ("methods", METHODS)):
         names = ",".join(entry.name for entry in known)
-        what.add_argument(f"--{name}", type=_names, default=names, metavar="A,B", help="default: %(default)s")
-    what.add_argument("--episodes", type=_positive, metavar="N", help="trials per task and method (20)")
-    what.add_argument("--seed", type=_whole, default=0, metavar="N", help="first initial state, then N+1 ... (0)")
-    what.add_argument("--seconds", type=_number, metavar="S", help="longest trial, on the robot's clock (60)")
+        what.add_argument(f"--{name}", type=_names, default=names, metavar="A,B", help="which (default: %(default)s)")
+    what.add_argument("--episodes", type=_positive, metavar="N", help="trials per task and method (default: 20)")
+    what.add_argument(
+        "--seed", type=_whole, default=0, metavar="N", help="first initial state, then N+1 ... (default: 0)"
+    )
+    what.add_argument("--seconds", type=_number, metavar="S", help="longest trial, on the robot's clock (default: 60)")
     what.add_argument(
         "--policy",
         default="",
@@ -77,23 +79,32 @@ def _parser() -> argparse.ArgumentParser:
         "--quick", action="store_true", help="2 trials of 15 s of each, suite 'quick': does everything run? No result"
     )
     how.add_argument(
-        "--out", type=Path, default=Path("runs/trials"), metavar="DIR", help="folder for the report (%(default)s)"
+        "--out",
+        type=Path,
+        default=Path("runs/trials"),
+        metavar="DIR",
+        help="folder for the report (default: %(default)s)",
     )
-    how.add_argument("--store", type=Path, metavar="FILE", help="store; recordings go beside it (DIR/trials.db)")
-    how.add_argument("--suite", type=_name, metavar="NAME", help="series the trials belong to; never pooled (table1)")
+    how.add_argument(
+        "--store", type=Path, metavar="FILE", help="store; recordings go beside it (default: OUT/trials.db)"
+    )
+    how.add_argument(
+        "--suite", type=_name, metavar="NAME", help="series the trials belong to; never pooled (default: table1)"
+    )
     how.add_argument(
         "--workers",
         type=_positive,
         default=max(1, (os.cpu_count() or 1) // CORES_PER_WORKER),
         metavar="N",
-        help=f"trials at a time, each with its own cell and planner (one per {CORES_PER_WORKER} cores: %(default)s)",
+        help="trials at a time, each with its own cell and planner "
+        f"(default: one per {CORES_PER_WORKER} cores, here %(default)s)",
     )
     how.add_argument(
         "--real-time-factor",
         type=_number,
         default=0.25,
         metavar="X",
-        help="speed of the robot's clock; a slow one gives a slow planner time to react (%(default)s)",
+        help="speed of the robot's clock; a slow one gives a slow planner time to react (default: %(default)s)",
     )
     how.add_argument(
         "--keep-pictures",

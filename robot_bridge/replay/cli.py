@@ -67,9 +67,15 @@ def _parser() -> argparse.ArgumentParser:
         metavar="RESULT",
         help="plans.json (or folder) of an earlier replay with --fast, or tcp://HOST:PORT of the older server",
     )
-    compare.add_argument("--tolerance", type=float, default=0.001, metavar="M", help="per waypoint (%(default)s m)")
-    compare.add_argument("--angle-tolerance", type=float, default=0.01, metavar="RAD", help="(%(default)s rad)")
-    compare.add_argument("--gripper-tolerance", type=float, default=0.05, metavar="G", help="of 0..1 (%(default)s)")
+    compare.add_argument(
+        "--tolerance", type=float, default=0.001, metavar="M", help="per waypoint (default: %(default)s m)"
+    )
+    compare.add_argument(
+        "--angle-tolerance", type=float, default=0.01, metavar="RAD", help="(default: %(default)s rad)"
+    )
+    compare.add_argument(
+        "--gripper-tolerance", type=float, default=0.05, metavar="G", help="of 0..1 (default: %(default)s)"
+    )
     return parser
 
 

@@ -59,7 +59,7 @@ class TrialStore:
     def __init__(self, path: Path, create: bool = True) -> None:
         self.path = Path(path)
         if not create and not self.path.is_file():
-            raise StoreError(f"{self.path}: no such trial store. `vidplan trial` makes one.")
+            raise StoreError(f"{self.path}: no such trial store. `vidplan trial` and `vidplan trials` make one.")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._database = sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None)

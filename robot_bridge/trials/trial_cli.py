@@ -68,8 +68,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME[=OPTIONS]",
         help="a method and its own options of `vidplan bridge`; twice for a comparison (default: vidplan)",
     )
-    parser.add_argument("--suite", default="trials", metavar="NAME", help="series the trials belong to (%(default)s)")
-    parser.add_argument("--seconds", type=float, default=120.0, metavar="S", help="longest trial (%(default)s)")
+    parser.add_argument(
+        "--suite", default="trials", metavar="NAME", help="series the trials belong to (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=120.0, metavar="S", help="longest trial (default: %(default)s)"
+    )
     parser.add_argument("--rounds", type=int, default=0, metavar="N", help="end after so many (default: when you quit)")
     parser.add_argument("--no-bag", action="store_true", help="record no MCAP bag of the trials")
     parser.add_argument("--in-distribution", action="store_true", help='mark the task "(ID)" in the report')
