@@ -16,16 +16,20 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file
+from squbed_on_clips import measure_squbed
+from squbed_on_clips import table as squbed_table
 from uncertainty_plots import draw_heat_maps, draw_reliability
 
 from models.bundle import Bundle
@@ -44,7 +48,7 @@ from models.training.probe_stage import ProbeStage
 from models.training.probes_together import train_together
 from models.training.workshop import Workshop
 from models.uncertainty.c3 import FeaturedVideoModel
-from models.uncertainty.c3.files import load_trained
+from models.uncertainty.c3.files import load_trained, trained_probes
 from plan_protocol.server import Context
 from planner_server.cli import DEFAULT_BUNDLE
 from planner_server.config import PlannerConfig
@@ -67,26 +71,59 @@ def main() -> int:
     bundle = open_bundle(options.bundle, "cpu")
     workshop = Workshop(options.data, options.run, with_probes(TABLETOP))
     train_missing(workshop, options)
-    judges, made = entrants(bundle, workshop, options)
     recordings = {name: _clips(bundle, options.evaluation / name, options.clips) for name in ("held-out", *options.ood)}
     known = recordings.pop("held-out")
-    kept = options.out / "judges"
-    kept.mkdir(parents=True, exist_ok=True)
-    part = {"judges": {}, "made": made, "plan": cost_of_plans(bundle, judges, options.plans)}
-    for name, judge in judges.items():
-        file = kept / f"{name.replace(' ', '-')}.json"
-        if not file.is_file():
-            file.write_text(json.dumps(measure_judges(bundle, {name: judge}, known, recordings, _say)))
-        one = json.loads(file.read_text())
-        part |= {**one, "judges": {**part["judges"], **one["judges"]}}
+    part = measured(bundle, workshop, known, recordings, options)
     (options.out / "comparison.json").write_text(json.dumps(part, indent=1) + "\n")
-    text = "\n".join(markdown(table) for table in (comparison(part), probes(part), targets(part)))
-    (options.out / "comparison.md").write_text(text)
+    tables = (comparison(part), probes(part), targets(part), squbed_table(part["squbed"]))
+    (options.out / "comparison.md").write_text(text := "\n".join(map(markdown, tables)))
     draw_reliability(part, options.out / "reliability.png")
-    shown = [judge_pictures(bundle, judges, clips, 1) for clips in (known, recordings[options.ood[-1]])]
+    entrants = contenders(bundle, trained_probes(options.run))
+    shown = [judge_pictures(bundle, entrants, clips, 1) for clips in (known, recordings[options.ood[-1]])]
     draw_heat_maps(shown, options.out / "heat-maps.png")
     print(text)
     return 0
+
+
+def measured(
+    bundle: Bundle, workshop: Workshop, known: Judged, recordings: Mapping[str, Judged], options: argparse.Namespace
+) -> dict[str, Any]:
+    """Figures of all judges, of S-QUBED, and the cost of a plan; what OUT/judges has is not measured again."""
+    folder = workshop.folder
+    kept = Kept(options.out / "judges")
+    probing = contenders(bundle, trained_probes(folder))
+    spreading = cache(lambda: baselines(bundle, workshop, options))
+
+    def judge(name: str) -> Contender:
+        return probing[name] if name in probing else spreading()[0][name]
+
+    part: dict[str, Any] = {"judges": {}}
+    for name in (*probing, ENSEMBLE, DROPOUT):
+        one = kept.get(name, lambda name=name: measure_judges(bundle, {name: judge(name)}, known, recordings, _say))
+        part |= {**one, "judges": {**part["judges"], **one["judges"]}}
+    part["plan"] = kept.get("plan", lambda: cost_of_plans(bundle, judge, options.plans))
+    part["squbed"] = kept.get("squbed", lambda: measure_squbed(bundle, known, recordings, _say))
+    reports = [json.loads(file.read_text()) for file in sorted(folder.glob("*.json")) if _kept_training(file.stem)]
+    keys = ("steps", "seconds", "settings", "held_out")
+    training = {report["stage"]: {key: report[key] for key in keys} for report in reports}
+    return {**part, "made": kept.get("made", lambda: spreading()[1]), "training": training}
+
+
+class Kept:
+    """Figures in files of one folder, so that an interrupted run goes on."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+
+    def get(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """What is kept under a name, made and written first where it is missing."""
+        file = self._folder / f"{name.replace(' ', '-')}.json"
+        if not file.is_file():
+            beside = file.with_suffix(".partial")
+            beside.write_text(json.dumps(make()))
+            os.replace(beside, file)
+        return json.loads(file.read_text())
 
 
 def train_missing(workshop: Workshop, options: argparse.Namespace) -> None:
@@ -110,23 +147,16 @@ def train_missing(workshop: Workshop, options: argparse.Namespace) -> None:
         )
 
 
-def entrants(
+def baselines(
     bundle: Bundle, workshop: Workshop, options: argparse.Namespace
 ) -> tuple[dict[str, Contender], dict[str, Any]]:
-    """All judges by name, and how the baselines were made."""
-    folder = workshop.folder
-    trained = {name: load_trained(folder, name) for name in (*STAGES, END_TO_END)}
-    names = [f"ensemble-{member}" for member in range(MEMBERS)]
-    members = [load_file(folder / f"{name}.safetensors") for name in names]
+    """Deep ensemble and MC dropout, and how they were made."""
+    members = [load_file(workshop.folder / f"ensemble-{member}.safetensors") for member in range(MEMBERS)]
     stage = ProbeStage(workshop, PROBES[STAGES[0]])
     familiar = _known_clips(stage, "calibration", options.calibrating)
     stage.clips = stage.held_out
     development = _known_clips(stage, "development", options.calibrating // 2)
-    baselines, made = spread_contenders(bundle, members, familiar, development, _say)
-    reports = {name: json.loads((folder / f"{name}.json").read_text()) for name in (*trained, *names)}
-    keys = ("steps", "seconds", "settings", "held_out")
-    made["training"] = {name: {key: report[key] for key in keys} for name, report in reports.items()}
-    return {**contenders(bundle, trained), **baselines}, made
+    return spread_contenders(bundle, members, familiar, development, _say)
 
 
 def _known_clips(stage: ProbeStage, purpose: str, count: int) -> Known:
@@ -140,12 +170,12 @@ def _clips(bundle: Bundle, root: Path, count: int) -> Judged:
     return imagine_clips(bundle, footage, footage.spread(count), options, _say, f"imagining: {root.name}")
 
 
-def cost_of_plans(bundle: Bundle, judges: Mapping[str, Contender], rounds: int) -> dict[str, Any]:
+def cost_of_plans(bundle: Bundle, judge_of: Callable[[str], Contender], rounds: int) -> dict[str, Any]:
     """CPU seconds of a whole plan with each judge as the planner's uncertainty model, the planners taking turns."""
     featured: Any = FeaturedVideoModel.of(bundle)
     planners = {}
     for name in TIMED:
-        judge: Any = bundle.uncertainty if name == HEAD else judges[name].judge
+        judge: Any = bundle.uncertainty if name == HEAD else judge_of(name).judge
         model = bundle.world_model if name == HEAD else featured
         changed = replace(bundle, world_model=model, uncertainty=judge)
         planners[name] = build_planner(changed, PlannerConfig(unsure=1.0))  # black pictures are unfamiliar
@@ -180,6 +210,10 @@ def _squbed_seconds(bundle: Bundle) -> float:
     for _ in range(REFINEMENTS):
         bundle.world_model.imagine(*given, steps=1)
     return time.process_time() - begun
+
+
+def _kept_training(stage: str) -> bool:
+    return stage in PROBES or stage.startswith("ensemble-")
 
 
 def _say(what: str, share: float) -> None:
