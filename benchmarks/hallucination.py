@@ -9,9 +9,10 @@ the fixed cameras, and less of it where the object is that was asked for: the re
 when the winner's motion also brings the tool nearer to a stranger, and more so than to what was asked for.
 
 Imagination does not depend on the weighting, so one run judges all of them: with uncertainty (the planner's settings),
-without (w = 1), and with ``--sweep`` every shape of w, kappa and lambda of `KAPPAS` and `LAMBDAS`. Choose settings on
-other seeds than those that you report. ``OUT/*.png`` shows the plans that are drawn without uncertainty, a row for each
-fixed camera: the frame, the imagined winner, its hallucinated relevance, the uncertainty, the relevance as weighted.
+with that of the video alone (`weighting.py`) or of things alone (`known.py`), without either, and with ``--sweep``
+every shape of w, kappa and lambda of `KAPPAS` and `LAMBDAS`. Choose settings on other seeds than those that you report.
+``OUT/*.png`` shows the plans that are drawn without uncertainty, a row for each fixed camera: the frame, the imagined
+winner, its hallucinated relevance, the uncertainty of the video, what is unknown, the relevance as weighted.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ from planner_server.evaluation.simulator import OVERSAMPLING, Situation
 from planner_server.evaluation.truth import image_points
 from planner_server.ground import place_of
 from planner_server.judgement import Judgement
+from planner_server.known import believed
 from planner_server.planner import Planner
 from planner_server.render import colour_map
 from planner_server.scoring import cell_centres, on_cells, sureness
@@ -82,7 +84,13 @@ def main(argv: list[str]) -> None:
 
     bundle = open_bundle(arguments.bundle, "cpu")
     config = PlannerConfig(**{name: json.loads(value) for name, value in (e.split("=", 1) for e in arguments.set)})
-    weightings = {"with": config, "without": config.without_uncertainty(), **(sweep(config) if arguments.sweep else {})}
+    weightings = {
+        "with": config,
+        "of the video alone": replace(config, strangers=0.0),
+        "of things alone": replace(config, doubt=0.0),
+        "without": config.without_uncertainty(),
+        **(sweep(config) if arguments.sweep else {}),
+    }
     conditions = {
         "bundle": bundle.hash,
         "config": asdict(config),
@@ -201,9 +209,8 @@ def measure(
     """One plan: by weighting, whether it is drawn to a stranger."""
     situation = replace(scene.situation, target=task)
     judged = planner.judge(plan_request(bundle, situation, seed), Context("benchmark", "benchmark"))
-    with torch.no_grad():
-        real = bundle.semantic.relevance(judged.scene.history[:, -1:], task)[0, 0]
-    under = {name: reweighted(judged, bundle, real, config) for name, config in weightings.items()}
+    real = judged.evidence.seen
+    under = {name: reweighted(judged, bundle, config) for name, config in weightings.items()}
     found: dict[str, Any] = {name: verdict(under[name], scene, task, config) for name, config in weightings.items()}
     on_strangers = scene.on_strangers
     if found["without"]["drawn"]:
@@ -220,9 +227,10 @@ def measure(
     }
 
 
-def reweighted(judged: Judgement, bundle: Bundle, seen: Tensor, config: PlannerConfig) -> Judgement:
-    """The same imagined futures under another weighting, from which follows where what is seen ``(V, a, b)`` lies."""
+def reweighted(judged: Judgement, bundle: Bundle, config: PlannerConfig) -> Judgement:
+    """The same imagined futures under another weighting, from which follows where what is looked for lies."""
     spec, evidence = bundle.config, judged.evidence
+    seen = believed(evidence.seen, evidence.known.now, config)
     trusted = (seen * sureness(evidence.h[:, 0], seen.shape, config)).numpy()
     pose, poses = judged.scene.poses[0, -1].double().numpy(), torch.as_tensor(evidence.actions).float()
     place = place_of(trusted, spec.cameras, spec.image_size, pose, config.visible, config.region)
@@ -270,8 +278,8 @@ def winning_region(judged: Judgement, config: PlannerConfig) -> Tensor:
 
 
 def modulated(judged: Judgement, config: PlannerConfig) -> Tensor:
-    """w(h) R, ``(B, H, V, a, b)``."""
-    relevance, h = judged.evidence.relevance, judged.evidence.h
+    """w(h) R of known things, ``(B, H, V, a, b)``."""
+    relevance, h = believed(judged.evidence.relevance, judged.evidence.known.later, config), judged.evidence.h
     fine = on_cells(h.flatten(0, 1), relevance.shape[-2:]).view_as(relevance)
     return relevance * confidence_weight(fine, config.doubt, config.weighting)
 
@@ -294,7 +302,7 @@ def draw(
     scene: Scene,
     file: Path,
 ) -> None:
-    """One row per fixed view: frame, imagined winner, hallucinated relevance, uncertainty, relevance as weighted."""
+    """One row per fixed view, see the module's docstring."""
     evidence = judged.evidence
     scores = evidence.scores(weightings["without"])
     best = int(evidence.reward(scores, weightings["without"]).argmax())
@@ -306,6 +314,7 @@ def draw(
     maps = (
         evidence.relevance[best, frame],
         evidence.h[best, frame],
+        1 - evidence.known.later,
         modulated(judged, weightings["with"])[best, frame],
     )
     rows = []

@@ -37,6 +37,7 @@ class PlannerConfig:
         progress: mu, weight of the expected return in the global planner's reward r + mu w(h) E[V].
         weighting: Shape of the weight w(h), see `weighting.SHAPES`.
         doubt: kappa of the weight w(h); 0 makes it 1 everywhere.
+        strangers: Share of its relevance that a thing loses which the models surely do not know, see `known`.
         unsure: Mean h of an imagined video beyond which a candidate is uncertain. When all are, the plan says so, the
             chunk explores, and is not refined.
         visible: Relevance from which an object counts as seen in a view.
@@ -78,6 +79,7 @@ class PlannerConfig:
     progress: float = 0.5
     weighting: str = "exp"
     doubt: float = 0.3
+    strangers: float = 1.0
     unsure: float = 0.5
     visible: float = 0.3
     region: float = 0.5
@@ -95,5 +97,5 @@ class PlannerConfig:
     regrip_reach: float = 0.04
 
     def without_uncertainty(self) -> PlannerConfig:
-        """The same planner, but blind to what its model is unsure of: w = 1, nothing explored, never uncertain."""
-        return replace(self, doubt=0.0, exploration=0.0, unsure=1.0)
+        """The same planner, blind to doubt: w = 1, every thing counts as known, nothing explored, never uncertain."""
+        return replace(self, doubt=0.0, strangers=0.0, exploration=0.0, unsure=1.0)

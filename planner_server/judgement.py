@@ -13,6 +13,7 @@ from planner_server.alignment import LongAxis
 from planner_server.config import PlannerConfig
 from planner_server.imagination import Scene
 from planner_server.instruction import Task
+from planner_server.known import Known, believed
 from planner_server.limits import Limits
 from planner_server.proposers.interfaces import Proposal, Situation
 from planner_server.scoring import Scores, score
@@ -28,7 +29,8 @@ class Evidence:
         h: ``(B, H, V, h, w)`` normalised uncertainty.
         centres: ``(B, H, V, 2)`` desired centres c, image widths.
         aside: ``(B, H)`` metres between the commanded tool and the object's place, seen from above.
-        seen_now: ``(V,)`` highest relevance in each view of the newest real frame.
+        seen: ``(V, a, b)`` relevance of what is looked for in the newest real frame.
+        known: How far things are known to the models.
         view_weights: ``(V,)`` weight of each view where it sees the object.
         travel: ``(B,)`` share of the longest allowed path flown with the gripper left alone; upwards it counts whole,
             sideways half, downwards not at all.
@@ -41,7 +43,8 @@ class Evidence:
     h: Tensor
     centres: Tensor
     aside: Tensor
-    seen_now: Tensor
+    seen: Tensor
+    known: Known
     view_weights: Tensor
     travel: Tensor
     toggles: Tensor
@@ -49,8 +52,10 @@ class Evidence:
 
     def scores(self, config: PlannerConfig) -> Scores:
         """w(h^i) R(o^i, a^i), see `scoring.score`."""
-        seen = self.seen_now, self.view_weights
-        return score(self.relevance, self.h, self.centres, self.aside, *seen, self.travel, config)
+        relevance = believed(self.relevance, self.known.later, config)
+        seen_now = believed(self.seen, self.known.now, config).amax((-2, -1))
+        views = seen_now, self.view_weights
+        return score(relevance, self.h, self.centres, self.aside, *views, self.travel, config)
 
     def uncertain(self, config: PlannerConfig) -> bool:
         """Whether every candidate's future is uncertain beyond the bound."""

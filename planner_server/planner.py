@@ -24,6 +24,7 @@ from planner_server.ground import place_of
 from planner_server.imagination import Scene, shared_noise
 from planner_server.instruction import understand
 from planner_server.judgement import Evidence, Judgement
+from planner_server.known import believed, known_things
 from planner_server.limits import Limits, project
 from planner_server.local_planners.choose import local_planner
 from planner_server.local_planners.interfaces import Budget, Problem
@@ -129,6 +130,7 @@ class Planner:
         with stage("encode_frames"), torch.no_grad():
             now, scene = self._observe(request)
             seen = self._bundle.semantic.relevance(now.history[:, -1:], phrase)[0, 0]
+            known = known_things(self._bundle, now.history[:, -1], seen, self.config.visible)
 
         with stage("propose"):  # A = {a^i} <- u(o, l)
             situation = self._situation(request, context.robot_id)
@@ -143,12 +145,12 @@ class Planner:
         with stage("score"), torch.no_grad():  # r^i <- w(h^i) R(o^i, a^i), arg max over i
             relevance = {p: self._bundle.semantic.relevance(o.latents, p) for p in {phrase, task.target}}
             V = reached(self._bundle.value.expected(self._bundle.value(o, relevance[task.target]))).mean(1)
-            place, axis = self._seen_at(seen * sureness(h.h[:, 0], seen.shape, self.config), now)
+            trusted = believed(seen, known.now, self.config) * sureness(h.h[:, 0], seen.shape, self.config)
+            place, axis = self._seen_at(trusted, now)
             aside = metres_aside(poses, place)
             c = centres_of(spec.cameras, spec.image_size, poses, beyond(aside, carrying, self.config))
-            seen_now, views = seen.amax((-2, -1)), self._view_weights()
-            travel, toggles = self._travel(A, situation.start)
-            evidence = Evidence(A, relevance[phrase], h.h, c, aside, seen_now, views, travel, toggles, V)
+            views, (travel, toggles) = self._view_weights(), self._travel(A, situation.start)
+            evidence = Evidence(A, relevance[phrase], h.h, c, aside, seen, known, views, travel, toggles, V)
             r = evidence.scores(self.config)
             reward = evidence.reward(r, self.config)
             uncertain = evidence.uncertain(self.config)

@@ -148,8 +148,9 @@ def view_reward(evidence: Evidence, view: int, config: PlannerConfig) -> Tensor:
     """Semantic rewards ``(K,)`` of one view alone; all zero when it sees nothing of what is looked for."""
     alone = torch.zeros_like(evidence.view_weights)
     alone[view] = 1.0
-    seen = replace(evidence, view_weights=alone, seen_now=evidence.seen_now * alone)
-    return replace(seen, aside=torch.zeros_like(seen.aside)).scores(config).reward
+    seen = evidence.seen * alone[:, None, None]
+    aside = torch.zeros_like(evidence.aside)
+    return replace(evidence, view_weights=alone, seen=seen, aside=aside).scores(config).reward
 
 
 def measure_ranking(

@@ -14,6 +14,7 @@ from models.cameras import Camera
 from planner_server.config import PlannerConfig
 from planner_server.evaluation.simulator import Outcomes, Situation
 from planner_server.judgement import Evidence
+from planner_server.known import Known
 from planner_server.view_geometry import NEAREST_DEPTH, desired_centres
 from robot_model.conventions import pose_to_matrix
 
@@ -40,14 +41,15 @@ def true_evidence(
     index = situation.class_names.index(phrase)
     place = outcomes.object if phrase == situation.target else outcomes.release_point * [1, 1, 0]  # the bowl's foot
     mask = region_mask(outcomes.classes == index, cells)
-    nothing = torch.zeros(len(mask))
+    nothing, seen = torch.zeros(len(mask)), region_mask(situation.classes == index, cells)
     return Evidence(
         actions=outcomes.poses,
         relevance=with_hidden_place(mask, torch.from_numpy(image_points(cameras, size, outcomes.poses, place))),
         h=torch.zeros_like(mask),
         centres=torch.from_numpy(desired_centres(cameras, size, outcomes.poses, above)).float(),
         aside=torch.from_numpy(np.linalg.norm((outcomes.tool - place)[..., :2], axis=-1)).float(),
-        seen_now=region_mask(situation.classes == index, cells).amax((-2, -1)),
+        seen=seen,
+        known=Known(torch.ones_like(seen), torch.ones_like(seen)),
         view_weights=judged.view_weights,
         travel=nothing,
         toggles=nothing,

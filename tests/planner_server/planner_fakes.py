@@ -134,6 +134,7 @@ class ToyBundle:
     uncertainty: Any = field(default_factory=ToyUncertainty)
     semantic: Any = field(default_factory=ToySemantic)
     value: Any = field(default_factory=ToyValue)
+    familiarity: Any = None
     hash: str = "0" * 64
     config: Any = field(
         default_factory=lambda: SimpleNamespace(

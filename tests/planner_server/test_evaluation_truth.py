@@ -19,17 +19,17 @@ from planner_server.evaluation.truth import (
     with_hidden_place,
 )
 from planner_server.judgement import Evidence
+from planner_server.known import Known
 from planner_server.view_geometry import desired_centres
 
 CELLS = (24, 40)
 
 
 def judged() -> Evidence:
-    rows = torch.zeros(2)
     relevance, views = torch.zeros(2, H, 3, *CELLS), torch.tensor([1.0, 1.0, 0.2])
-    nowhere, still = torch.zeros(2, H), torch.zeros(2)
-    centres = torch.zeros(2, H, 3, 2)
-    return Evidence(np.zeros((2, H, 7)), relevance, relevance, centres, nowhere, rows, views, still, still, still)
+    nowhere, still, unseen = torch.zeros(2, H), torch.zeros(2), torch.zeros(3, *CELLS)
+    seen, centres = (unseen, Known(unseen, unseen)), torch.zeros(2, H, 3, 2)
+    return Evidence(np.zeros((2, H, 7)), relevance, relevance, centres, nowhere, *seen, views, still, still, still)
 
 
 def test_points_are_seen_where_the_planner_sees_the_same_points() -> None:
@@ -45,7 +45,7 @@ def test_flying_to_the_object_truly_earns_more_than_flying_away() -> None:
     reward = true_reward(truth, PlannerConfig())
     assert reward[0] > 0.5
     assert reward[0] > reward[1] + 1.0
-    assert truth.seen_now.tolist() == [1.0, 1.0, 1.0]
+    assert truth.seen.amax((-2, -1)).tolist() == [1.0, 1.0, 1.0]
     assert torch.equal(truth.h, torch.zeros_like(truth.relevance))
 
 
