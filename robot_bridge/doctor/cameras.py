@@ -7,8 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from robot_bridge.bags.contact_sheet import contact_sheet, write_sheet
+from robot_bridge.bags.recorded import COMPRESSED
 from robot_bridge.doctor.check import MISSING, NOTE, OK, SKIPPED, Cell, Check
 from robot_bridge.errors import ImageError
+from robot_bridge.guard.observation import OTHER_CLOCK
 from robot_bridge.listening.look import Look
 from robot_model.conventions import VIDEO_PERIOD
 
@@ -45,6 +47,13 @@ def camera(look: Look, role: str, topic: str) -> Check:
         return Check(name, MISSING, f"{topic}: {error}", "set the driver to rgb8, bgr8, bgra8 or JPEG")
     if picture is None:
         return Check(name, MISSING, f"{topic} is a {heard.type}, no picture", "take an Image or CompressedImage topic")
+    if (heard.type == COMPRESSED) != topic.endswith("/compressed"):
+        return Check(
+            name,
+            MISSING,
+            f"{topic} is a {heard.type}",
+            "the bridge takes .../compressed as CompressedImage, all others as Image: remap it",
+        )
     height, width = picture.shape[:2]
     found = f"{heard.rate:.0f} Hz, {width}x{height}, {topic}"
     if heard.count < 2:
@@ -55,8 +64,7 @@ def camera(look: Look, role: str, topic: str) -> Check:
             name, MISSING, found, f"the planner looks {1 / VIDEO_PERIOD:.0f} times per second: set 15 Hz or more"
         )
     if heard.lag is not None and not FUTURE < heard.lag < OLD:
-        advice = "the camera's machine has another clock: chrony on both, with the same server"
-        return Check(name, MISSING, f"{found}; stamps are {heard.lag:+.2f} s before receipt", advice)
+        return Check(name, MISSING, f"{found}; stamps are {heard.lag:+.2f} s before receipt", clock_advice(heard.lag))
     if float(picture.std()) < 2.0:
         return Check(name, MISSING, f"{found}; all one colour", "lens cap, exposure, or no light?")
     if (width, height) < SMALLEST or height < SMALLEST[1]:
@@ -64,6 +72,15 @@ def camera(look: Look, role: str, topic: str) -> Check:
     if heard.rate and heard.megabytes_per_second / heard.rate * 1e6 > HEAVY:
         return Check(name, NOTE, found, "large pictures are slow in Python: set the driver to about 640x360")
     return Check(name, OK, found)
+
+
+def clock_advice(lag: float) -> str:
+    """What to do about stamps that are ``lag`` seconds from the clock here."""
+    if abs(lag) > OTHER_CLOCK:
+        return (
+            "stamps of a simulation or a bag, or none: --use-sim-time there; else the driver must stamp with this clock"
+        )
+    return "it is stamped by a machine with another clock: chrony on both, with the same server"
 
 
 def spread(look: Look, topics: list[str]) -> Check:

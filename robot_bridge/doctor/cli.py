@@ -6,7 +6,7 @@ import argparse
 import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -78,7 +78,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--part", action="append", choices=tuple(PARTS), help="only this part; may be repeated")
     parser.add_argument("--robot", default="panda", help="arm model: panda or fr3 (default: %(default)s)")
     parser.add_argument("--cameras", nargs="+", metavar="ROLE=TOPIC", help="as for `vidplan bridge`")
-    parser.add_argument("--joint-topic", metavar="TOPIC", help="as for `vidplan bridge`")
+    for option in ("--joint-topic", "--backend", "--gripper", "--arm-command-topic", "--driver-namespace"):
+        parser.add_argument(option, metavar="NAME", help="as for `vidplan bridge`")
     parser.add_argument("--server", metavar="ADDRESS", help="planner server (default: tcp://127.0.0.1:5555)")
     parser.add_argument("--curve-keys", metavar="DIR", help="this robot's keys")
     parser.add_argument("--use-sim-time", action="store_true", help="the robot's clock is /clock")
@@ -99,9 +100,8 @@ def _parser() -> argparse.ArgumentParser:
 def _cell(arguments: argparse.Namespace) -> Cell:
     from robot_bridge.config import BridgeConfig
 
-    names = ("robot", "cameras", "joint_topic", "server", "curve_keys", "use_sim_time")
-    given = {name: value for name in names if (value := getattr(arguments, name))}
-    config = BridgeConfig.from_mapping(given)
+    settings = {item.name for item in fields(BridgeConfig)} & vars(arguments).keys()
+    config = BridgeConfig.from_mapping({name: value for name in settings if (value := getattr(arguments, name))})
 
     def listen(topics: Iterable[str], seconds: float) -> Look:
         from robot_bridge.listening.ros_edge import listen as really
@@ -111,7 +111,7 @@ def _cell(arguments: argparse.Namespace) -> Cell:
     def controllers() -> dict[str, str] | None:
         from robot_bridge.listening.ros_edge import controllers as really
 
-        return really()
+        return really("/".join(filter(None, ["", config.driver_namespace.strip("/"), "controller_manager"])))
 
     if find_spec("rclpy") is None:
         return Cell(config, arguments.seconds, arguments.pictures)

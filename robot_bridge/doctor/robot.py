@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from robot_bridge.bags.recorded import ROBOTS, recorded_robot
-from robot_bridge.doctor.cameras import FUTURE, OLD
+from robot_bridge.doctor.cameras import FUTURE, OLD, clock_advice
 from robot_bridge.doctor.check import MISSING, NOTE, OK, SKIPPED, Cell, Check
 from robot_bridge.listening.look import Look
 from robot_model.franka import franka
@@ -50,7 +50,7 @@ def joints(cell: Cell, look: Look) -> Check:
         return Check("joint states", MISSING, found, "raise the joint_state_broadcaster's rate to 30 Hz or more")
     if heard.lag is not None and not FUTURE < heard.lag < OLD:
         return Check(
-            "joint states", MISSING, f"{found}, stamped {heard.lag:+.2f} s before receipt", "same clock: chrony"
+            "joint states", MISSING, f"{found}, stamped {heard.lag:+.2f} s before receipt", clock_advice(heard.lag)
         )
     at = np.array([heard.last.position[names.index(name)] for name in arm.joint_names])
     outside = [

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from plan_protocol.client import PlanClient
-from plan_protocol.errors import ProtocolError
+from plan_protocol.errors import AddressError, ProtocolError
 from plan_protocol.keys_cli import client_keys
 from plan_protocol.messages import Hello
 from plan_protocol.security import is_local
@@ -29,7 +29,7 @@ def keys(cell: Cell) -> Check:
     """Whether the keys are there where they are needed, and nobody else can read them."""
     given = cell.config.curve_keys
     if not given:
-        if is_local(cell.config.server):
+        if on_this_machine(cell.config.server):
             return Check("keys", OK, "none needed on this machine")
         return Check("keys", NOTE, "none for a server on another machine", "vidplan keys, then --curve-keys DIR")
     try:
@@ -42,6 +42,14 @@ def keys(cell: Cell) -> Check:
     return Check("keys", OK, str(given))
 
 
+def on_this_machine(address: str) -> bool:
+    """Whether only this machine can reach an address; one that is none counts as another machine's."""
+    try:
+        return is_local(address)
+    except AddressError:
+        return False
+
+
 def answers(cell: Cell) -> Iterator[Check]:
     """Whether it answers, how busy it is, and whether what it promises fits this robot."""
     config = cell.config
@@ -52,9 +60,10 @@ def answers(cell: Cell) -> Iterator[Check]:
             spec = client.hello(Hello(config.robot, "doctor"), ANSWER)
     except ProtocolError as error:
         advice = (
-            "vidplan serve there; from here: ping, firewall (the port in --server), both sides with or without keys"
+            "vidplan serve there; from here: ping, firewall (the port in --server); keys: both sides none, or both of "
+            "one `vidplan keys` folder"
         )
-        where = SKIPPED if is_local(config.server) else MISSING
+        where = SKIPPED if on_this_machine(config.server) and not isinstance(error, AddressError) else MISSING
         yield Check("server", where, f"{config.server}: {error}", advice)
         return
     doing = "planning" if status.busy else "idle"

@@ -140,7 +140,7 @@ class Executor(StateMachine):
         """What can wait until the command is sent: judge the plan that came, or ask for the next."""
         if self.judge.busy:
             self._advance(now)
-        elif self.motion.known and self.state not in RESTING:
+        elif self.state not in RESTING:
             self.conversation.ask(now, self._instruction)
 
     # --- what happened --------------------------------------------------------------------------------------------

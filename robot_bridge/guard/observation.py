@@ -11,6 +11,16 @@ from robot_bridge.guard.reasons import Finding, Reason
 FUTURE = 0.25
 """Seconds a stamp may lie ahead of the robot's clock: clock messages and sensor messages travel separately."""
 
+OTHER_CLOCK = 3600.0
+"""Seconds of age that no sensor has: the stamp is of another clock."""
+
+TOPIC_HINT = ": is its driver running, is this its topic? `vidplan doctor` lists what is there"
+
+
+def clock_hint(age: float) -> str:
+    """What to look at where an age cannot be one; empty where it can."""
+    return "; its clock is another one: chrony on both machines, use_sim_time in a simulation" * (age > OTHER_CLOCK)
+
 
 @dataclass(frozen=True)
 class Senses:
@@ -39,10 +49,12 @@ class JointAge:
     def check(self, senses: Senses) -> Finding | None:
         """Objection, or None."""
         if math.isinf(senses.joint_age):
-            return Finding(Reason.JOINTS_MISSING, f"no joint states on {self.topic} yet")
+            return Finding(Reason.JOINTS_MISSING, f"no joint states of this arm on {self.topic} yet{TOPIC_HINT}")
         if senses.joint_age > self.limit:
             return Finding(
-                Reason.JOINTS_STALE, f"newest joint state is {senses.joint_age:.2f} s old (limit {self.limit:g} s)"
+                Reason.JOINTS_STALE,
+                f"newest joint state is {senses.joint_age:.2f} s old (limit {self.limit:g} s)"
+                + clock_hint(senses.joint_age),
             )
         if senses.joint_age < -FUTURE:
             return Finding(Reason.FUTURE_STAMP, f"joint states are stamped {-senses.joint_age:.2f} s in the future")
@@ -60,10 +72,13 @@ class CameraAge:
         """Objection, or None."""
         for name, age in senses.camera_ages.items():
             if math.isinf(age):
-                return Finding(Reason.CAMERA_MISSING, f"no frame of camera '{name}' on {self.topics[name]} yet")
+                return Finding(
+                    Reason.CAMERA_MISSING, f"no frame of camera '{name}' on {self.topics[name]} yet{TOPIC_HINT}"
+                )
             if age > self.limit:
                 return Finding(
-                    Reason.CAMERA_STALE, f"newest frame of camera '{name}' is {age:.2f} s old (limit {self.limit:g} s)"
+                    Reason.CAMERA_STALE,
+                    f"newest frame of camera '{name}' is {age:.2f} s old (limit {self.limit:g} s)" + clock_hint(age),
                 )
             if age < -FUTURE:
                 return Finding(Reason.FUTURE_STAMP, f"camera '{name}' stamps its frames {-age:.2f} s in the future")

@@ -126,6 +126,9 @@ class Asker:
         spec = self._link.spec
         if self.waiting or spec is None or not self._link.ready or now < self._not_before:
             return
+        if not motion.known:
+            self._look(now)  # no arm to plan for: only to say what is missing
+            return
         shadow = self.config.dry_run
         path_end = now if shadow else motion.path_end(now)
         resting = path_end <= now

@@ -21,6 +21,7 @@ from plan_protocol.keys_cli import client_keys
 from plan_protocol.messages import ErrorReply, Hello, Plan, PlannerSpec, PlanRequest, Progress
 from plan_protocol.spec import RobotOffer, spec_differences
 from robot_bridge.config import BridgeConfig
+from robot_bridge.errors import ConfigError
 
 GREETING_TIMEOUT = 3.0
 PAUSE = 0.02
@@ -98,8 +99,12 @@ class PlannerLink:
 
         Raises:
             ProtocolError: The address cannot be used.
+            ConfigError: The keys cannot.
         """
-        keys = {"keys": client_keys(Path(self.config.curve_keys))} if self.config.curve_keys else {}
+        try:
+            keys = {"keys": client_keys(Path(self.config.curve_keys))} if self.config.curve_keys else {}
+        except ProtocolError as error:
+            raise ConfigError("curve_keys", str(error)) from error
         silence = self._silence()
         hung = max(silence, HUNG)
         self._client = self._make_client(

@@ -1,4 +1,4 @@
-"""How the bridge is, for people and dashboards: one entry per camera, joint states, server, controller and guard."""
+"""How the bridge is, for people and dashboards: cameras, joint states, server, controller, guard, watchdog."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ OK, WARN, ERROR, STALE = 0, 1, 2, 3
 """Levels of diagnostic_msgs/DiagnosticStatus."""
 RATE_SLACK = 0.9
 """Share of the wanted camera rate that is still enough."""
+NOTHING = "nothing came yet: is the driver running, is this its topic?"
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,15 @@ def examine(core: Core | None, label: str, controllers: int | None) -> list[Heal
     if core is None:
         return [lifecycle]
     cameras = [_camera(core, role, arrivals) for role, arrivals in core.intake.cameras.items()]
-    return [lifecycle, *cameras, _joints(core), _server(core), _controller(core, controllers), _guard(core)]
+    return [
+        lifecycle,
+        *cameras,
+        _joints(core),
+        _server(core),
+        _controller(core, controllers),
+        _guard(core),
+        _watchdog(core),
+    ]
 
 
 def _camera(core: Core, role: str, arrivals: Arrivals) -> Health:
@@ -60,7 +69,7 @@ def _camera(core: Core, role: str, arrivals: Arrivals) -> Health:
         "pictures": str(arrivals.count),
     }
     if math.isinf(age):
-        return Health(name, STALE, "nothing came yet: is the driver running, is this its topic?", values)
+        return Health(name, STALE, NOTHING, values)
     if age > core.config.max_camera_age:
         return Health(name, ERROR, f"newest picture is {age:.2f} s old", values)
     if arrivals.count > 1 and arrivals.rate < wanted:
@@ -76,7 +85,7 @@ def _joints(core: Core) -> Health:
         age = core.now - sample.stamp
         values |= {"age [s]": f"{age:.3f}", "gripper": f"{sample.gripper:.2f}"}
     if math.isinf(age):
-        return Health("joint states", STALE, "nothing came yet", values)
+        return Health("joint states", STALE, NOTHING, values)
     level = ERROR if age > core.config.max_joint_age else OK
     return Health("joint states", level, f"newest is {age:.3f} s old", values)
 
@@ -120,12 +129,20 @@ def _guard(core: Core) -> Health:
     stop = executor.stop_latch.finding
     values = {
         "state": executor.state.value,
-        "holds": str(executor.holds),
         "instruction": executor.instruction,
         **{f"refused {reason}": str(count) for reason, count in sorted(executor.rejected.items())},
     }
     if stop is not None:
         return Health("guard", ERROR, f"STOPPED ({stop.reason}): {stop.detail}", values)
-    if executor.state is State.HOLDING:
-        return Health("guard", WARN, f"watchdog holds the arm ({executor.hold_reason})", values)
     return Health("guard", OK, executor.state.value, values)
+
+
+def _watchdog(core: Core) -> Health:
+    """Whether the control loop runs, and whether it holds the arm for want of something."""
+    executor, behind = core.executor, core.clock() - core.now
+    values = {"holds": str(executor.holds), "last tick [s]": f"{behind:.3f}"}
+    if behind > core.config.window:
+        return Health("watchdog", ERROR, f"no control tick for {behind:.2f} s: the arm stops by itself", values)
+    if executor.state is State.HOLDING:
+        return Health("watchdog", WARN, f"holds the arm ({executor.hold_reason})", values)
+    return Health("watchdog", OK, "control ticks come", values)

@@ -21,7 +21,7 @@ from std_msgs.msg import String
 from robot_bridge.background import Background
 from robot_bridge.config import BridgeConfig
 from robot_bridge.core import Core
-from robot_bridge.errors import BridgeError, PlannerError
+from robot_bridge.errors import BridgeError, ConfigError, PlannerError
 from robot_bridge.events import Event, event
 from robot_bridge.execution.executor import Executor
 from robot_bridge.guard.reasons import Finding, Reason
@@ -84,12 +84,13 @@ class BridgeNode:
             ros_arguments: ``--ros-args ...`` as on any ROS node's command line.
 
         Raises:
-            ConfigError: A ROS parameter's value cannot be used (with autostart; otherwise configuring says so).
+            ConfigError: ROS does not understand its arguments, or (with autostart; otherwise configuring says so) a
+                parameter or its value cannot be used.
         """
         self._own_context = context is None
         self._context = context or Context()
         if self._own_context:
-            rclpy.init(args=list(ros_arguments), context=self._context, signal_handler_options=SignalHandlerOptions.NO)
+            _enter_ros(self._context, list(ros_arguments))
         self.failure: BridgeError | None = None
         self._on_event = on_event
         self._connected: Connected | None = None
@@ -227,3 +228,10 @@ class BridgeNode:
             self._connected.plan_topics.show(happened, core.plan, core.executor.instruction)
         if self._on_event:
             self._on_event(happened)
+
+
+def _enter_ros(context: Context, arguments: list[str]) -> None:
+    try:
+        rclpy.init(args=arguments, context=context, signal_handler_options=SignalHandlerOptions.NO)
+    except Exception as error:  # rclpy has no common class for a file that is not there, YAML that is none, ...
+        raise ConfigError("--ros-args", f"{error}") from error

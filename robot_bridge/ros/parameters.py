@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any
@@ -10,8 +11,11 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 
 from robot_bridge.config import BridgeConfig
 from robot_bridge.errors import ConfigError
+from robot_bridge.setting import checked
 
 NAMES = tuple(item.name for item in fields(BridgeConfig))
+OF_EVERY_NODE = ("use_sim_time", "start_type_description_service")
+"""Parameters that rclpy declares by itself."""
 
 
 class Settings:
@@ -31,6 +35,8 @@ class Settings:
         """
         self._node, self._changeable = node, changeable
         self._refused: dict[str, str] = {}
+        self._given = dict(getattr(node, "_parameter_overrides", {}))  # rclpy has no public word for them
+        self._refuse_unknown()
         for item in fields(BridgeConfig):
             if item.name != "use_sim_time":  # every ROS node has it already
                 self._declare(item.name, getattr(base, item.name), item.metadata)
@@ -47,10 +53,24 @@ class Settings:
         Raises:
             ConfigError: Names every value that cannot be used.
         """
-        if self._refused:
-            name, *_ = self._refused
-            raise ConfigError(name, "; ".join(self._refused.values()).removeprefix(f"{name}: "))
-        return BridgeConfig.from_mapping({name: self.value(name) for name in NAMES})
+        wrong = list(self._refused.values())
+        try:
+            config = BridgeConfig.from_mapping({name: self.value(name) for name in NAMES})
+        except ConfigError as error:
+            wrong.append(str(error))
+        if wrong:
+            name = wrong[0].partition(":")[0]
+            raise ConfigError(name, "; ".join(wrong).removeprefix(f"{name}: "))
+        return config
+
+    def _refuse_unknown(self) -> None:
+        """A misspelt limit must not be silently the default one."""
+        for name in sorted(self._given):
+            if name in (*NAMES, *OF_EVERY_NODE) or name.startswith("qos_overrides."):
+                continue
+            alike = difflib.get_close_matches(name, NAMES, 1)
+            hint = f"; did you mean {alike[0]}?" if alike else ""
+            self._refused[name] = f"{name}: is not a setting of the bridge{hint} (docs/reference.md lists them)"
 
     def _declare(self, name: str, value: Any, metadata: Any) -> None:
         default = list(value) if isinstance(value, tuple) else value
@@ -59,7 +79,15 @@ class Settings:
             self._node.declare_parameter(name, default, descriptor)
         except Exception as error:  # rclpy's exceptions live at the edge; whichever it is, the value is no good
             self._node.declare_parameter(name, default, descriptor, ignore_override=True)
-            self._refused[name] = f"{name}: {error} ({metadata['help']})"
+            self._refused[name] = self._in_words(name, value, metadata, error)
+
+    def _in_words(self, name: str, default: Any, metadata: Any, error: Exception) -> str:
+        """What is wrong with a given value; the settings' own words have the unit, ROS's do not."""
+        try:
+            checked(name, self._given[name].value, default, metadata)
+        except (ConfigError, KeyError) as known:
+            return str(known) if isinstance(known, ConfigError) else f"{name}: {error}"
+        return f"{name}: {error} ({metadata['help']})"
 
     def _set(self, parameters: Sequence[Any]) -> SetParametersResult:
         for parameter in parameters:

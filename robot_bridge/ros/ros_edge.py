@@ -90,13 +90,18 @@ class ManagedNode(LifecycleNode):
 
 
 class Spinner:
-    """A node, its executor and its thread. A callback that raises is logged and does not end the thread."""
+    """A node, its executor and its thread. A callback that raises is logged and does not end the thread.
+
+    Attributes:
+        node: The node.
+        closing: `close` was called.
+    """
 
     def __init__(self, node: Node, context: Context) -> None:
         self.node = node
         self._executor = SingleThreadedExecutor(context=context)
         self._executor.add_node(node)
-        self._ended = False
+        self.closing = False
         self._thread = threading.Thread(target=self._spin, name=node.get_name(), daemon=True)
 
     def start(self) -> None:
@@ -110,14 +115,14 @@ class Spinner:
 
     def close(self) -> None:
         """End the thread and destroy the node."""
-        self._ended = True
+        self.closing = True
         self._executor.shutdown(timeout_sec=1.0)
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(timeout=2.0)
         self.node.destroy_node()
 
     def _spin(self) -> None:
-        while not self._ended and self.node.context.ok():
+        while not self.closing and self.node.context.ok():
             try:
                 self._executor.spin()
                 return
@@ -125,6 +130,8 @@ class Spinner:
                 logger.info("ROS was shut down from outside")
                 return
             except Exception:
+                if self.closing:  # the executor was shut down under a callback: nobody's mistake
+                    return
                 logger.exception("a callback of %s failed", self.node.get_name())
 
 

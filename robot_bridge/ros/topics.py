@@ -51,7 +51,10 @@ INTERFACES: tuple[Interface, ...] = (
     Interface("{gripper_command_topic}", "by {gripper}", "out", "on edges only; does not exist in a dry run"),
     Interface(STATUS, "std_msgs/String", "out", "one JSON object per event; the last 100 for latecomers"),
     Interface(
-        DIAGNOSTICS, "diagnostic_msgs/DiagnosticArray", "out", "1 Hz: cameras, joints, server, controller, guard"
+        DIAGNOSTICS,
+        "diagnostic_msgs/DiagnosticArray",
+        "out",
+        "1 Hz: cameras, joints, server, controller, guard, watchdog",
     ),
     Interface(PLANS, "vidplan_msgs/PlanStatus", "out", "one per plan, where vidplan_msgs is installed"),
     Interface(TRIAL_EVENTS, "vidplan_msgs/TrialEvent", "out", "what happens to a task of ExecuteTask"),

@@ -71,7 +71,7 @@ class Intake:
         if sample is None:
             if self._reader.unknown:
                 others = ", ".join(self._reader.unknown[:3])
-                detail = f"no {self._reader.names[0]}.. in them, but {others} .."
+                detail = f"no {self._reader.names[0]}.. in them, but {others} ..: is it the arm that robot says?"
                 self._complain("joint states", Reason.JOINTS_MISSING.value, detail)
             return
         reason = self._perception.add_joints(sample)

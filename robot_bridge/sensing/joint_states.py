@@ -28,7 +28,8 @@ class JointReader:
         if KNUCKLE_JOINT in at and math.isfinite(positions[at[KNUCKLE_JOINT]]):
             self.gripper = float(from_radians(positions[at[KNUCKLE_JOINT]]))
         if any(name not in at for name in self.names):
-            self.unknown = tuple(names) if KNUCKLE_JOINT not in at else ()
+            others = tuple(name for name in names if name != KNUCKLE_JOINT)
+            self.unknown = others if KNUCKLE_JOINT not in at or len(others) >= len(self.names) else ()
             return None
         self.unknown = ()
         joints = np.array([positions[at[name]] for name in self.names])

@@ -148,19 +148,23 @@ class FakeSenser:
     camera_age: float = 0.03
     joint_age: float = 0.005
     skew: float = 0.01
+    felt: bool = True
+    """Whether joint states come at all."""
     specs: list[PlannerSpec] = field(default_factory=list)
 
     def follow_spec(self, spec: PlannerSpec) -> None:
         self.specs.append(spec)
 
-    def joints(self) -> JointSample:
+    def joints(self) -> JointSample | None:
+        if not self.felt:
+            return None
         stamp = self.now - self.joint_age
         q, v = self.arm.state(stamp)
         return JointSample(stamp, q, v, 0.0)
 
     def senses(self, now: float) -> Senses:
         ages = dict.fromkeys(("left", "right", "wrist"), self.camera_age)
-        return Senses(ages, self.joint_age, self.camera_age, self.skew)
+        return Senses(ages, self.joint_age if self.felt else np.inf, self.camera_age, self.skew)
 
     def observation(self) -> Observation:
         stamps = np.array([self.now - self.camera_age - 0.2, self.now - self.camera_age])

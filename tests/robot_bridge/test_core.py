@@ -111,9 +111,21 @@ def test_health_names_what_is_missing_and_what_is_well(bridge):
     assert now["camera left"].values["size [px]"] == "20x12"
     assert now["camera wrist"].level == ERROR
 
+    bridge.clock.now += 0.3
+    assert now["watchdog"].level == OK
+    assert (health(bridge)["watchdog"].level, health(bridge)["watchdog"].values["last tick [s]"]) == (ERROR, "0.300")
     bridge.executor.stop(Finding(Reason.STOPPED, "by hand"))
     assert (health(bridge)["guard"].level, health(bridge)["guard"].message) == (ERROR, "STOPPED (stopped): by hand")
     assert [entry.name for entry in examine(None, "unconfigured", None)] == ["lifecycle"]
+
+
+def test_an_arm_that_is_held_is_the_watchdogs_warning(bridge):
+    bridge.clock.now = 5.0
+    bridge.tick()
+    bridge.executor.state, bridge.executor.hold_reason = State.HOLDING, Reason.SERVER_LOST
+    entry = health(bridge)["watchdog"]
+    assert (entry.level, entry.message) == (WARN, "holds the arm (server_lost)")
+    assert health(bridge)["guard"].level == OK
 
 
 def test_a_slow_camera_is_a_warning(bridge):

@@ -140,6 +140,17 @@ def test_unfit_senses_stop_the_planning_then_the_arm(field, value, reason):
     cell.run_until(lambda: cell.executor.plans > plans)
 
 
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_an_arm_that_was_never_heard_of_is_told_and_waited_for(dry_run):
+    cell = FakeCell(sway(), latency=0.3, dry_run=dry_run)
+    cell.senser.felt = False
+    cell.run(3.0)
+    assert reasons(cell, "reject") == ["joints_missing"]
+    assert not cell.link.requests
+    cell.senser.felt = True
+    cell.run_until(lambda: cell.executor.plans >= 1)
+
+
 def test_an_arm_that_is_held_back_is_not_pushed():
     cell = FakeCell(sway(np.array([0.04, 0, 0, 0, 0, 0, 0]), chunks=9), latency=0.3)
     cell.run_until(lambda: cell.speed() > 0.3)

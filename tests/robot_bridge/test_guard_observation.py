@@ -45,3 +45,23 @@ def test_the_finding_names_the_camera_and_the_limit():
     assert "'right'" in finding.detail
     assert "0.42" in finding.detail
     assert "0.3" in finding.detail
+    assert "use_sim_time" not in finding.detail
+
+
+@pytest.mark.parametrize("senses", [ages(right=1.7e9), replace(FINE, joint_age=1.7e9)])
+def test_an_age_that_cannot_be_one_is_another_clocks(senses):
+    finding = ObservationGuard(BridgeConfig()).check(senses)
+    assert finding is not None
+    assert "use_sim_time" in finding.detail
+
+
+@pytest.mark.parametrize(
+    ("senses", "topic"),
+    [(ages(wrist=math.inf), "/hand/image"), (replace(FINE, joint_age=math.inf), "/lab/joint_states")],
+)
+def test_what_never_came_is_named_by_its_topic(senses, topic):
+    cameras = ("left=/a", "right=/b", "wrist=/hand/image")
+    finding = ObservationGuard(BridgeConfig(cameras=cameras, joint_topic="/lab/joint_states")).check(senses)
+    assert finding is not None
+    assert topic in finding.detail
+    assert "vidplan doctor" in finding.detail

@@ -38,6 +38,12 @@ def test_another_arm_is_noticed():
     assert reader.unknown[0] == "fr3_joint1"
 
 
+def test_another_arm_is_noticed_beside_the_gripper_that_is_ours():
+    reader = JointReader("panda")
+    assert reader.read(1.0, [KNUCKLE_JOINT, *FR3.joint_names], [0.0, *ANGLES], []) is None
+    assert reader.unknown == FR3.joint_names
+
+
 @pytest.mark.parametrize("positions", [ANGLES[:5], [], [np.nan] * 7])
 def test_incomplete_or_broken_states_are_not_taken(positions):
     assert JointReader("panda").read(1.0, PANDA.joint_names, positions, []) is None

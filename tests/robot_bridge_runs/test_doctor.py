@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from foreign_bag import START, TYPES, header, image, scene
 
-from robot_bridge.bags.recorded import IMAGE, JOINT_STATE, STRING
+from robot_bridge.bags.recorded import COMPRESSED, IMAGE, JOINT_STATE, STRING
 from robot_bridge.config import BridgeConfig
 from robot_bridge.doctor import cameras, cli, gpu, machine, packages, robot, ros, server
 from robot_bridge.doctor.check import Cell, Check
@@ -88,6 +88,9 @@ PICTURE = image(START, "rgb8", scene((640, 360), 0, 0.0))
             "15 Hz or more",
         ),
         ({LEFT: heard(IMAGE, PICTURE, lag=-3.0)}, "camera left", "chrony"),
+        ({LEFT: heard(IMAGE, PICTURE, lag=1.7e9)}, "camera left", "--use-sim-time"),
+        ({LEFT: heard(COMPRESSED, image(START, "jpeg", scene((640, 360), 0, 0.0)))}, "camera left", "remap it"),
+        ({JOINT_STATES: heard(JOINT_STATE, states(), 30.0, lag=1.7e9)}, "joint states", "--use-sim-time"),
         ({LEFT: heard(IMAGE, PICTURE, lag=0.3)}, "clock skew", "270 ms"),
         ({LEFT: heard(IMAGE, image(START, "rgb8", np.zeros((360, 640, 3), np.uint8)))}, "camera left", "lens cap"),
         ({JOINT_STATES: None}, "joint states", "start the arm's driver"),
@@ -149,6 +152,8 @@ def test_the_server_its_keys_and_its_silence(cell: Any, tmp_path: Path, monkeypa
     silent = found(server.server(cell({}, server="tcp://127.0.0.1:9")))
     assert silent["server"].state == "skipped", "on this machine it may simply not run"
     assert "vidplan serve" in silent["server"].advice
+    nowhere = found(server.server(cell({}, server="gpu")))["server"]
+    assert (nowhere.state, "expected tcp://HOST:PORT" in nowhere.found) == ("missing", True)
     make_keys(tmp_path / "keys", "cell")
     own = tmp_path / "keys/cell"
     assert server.keys(cell({}, curve_keys=str(own))).state == "ok"
