@@ -34,7 +34,10 @@ class DroidFolder:
         """See `episodes.EpisodeSource.stamps`."""
         folder = self.root / "annotation" / split
         if not folder.is_dir():
-            raise DatasetError(f"{folder} does not exist; record data with `vidplan sim record --out {self.root}`")
+            raise DatasetError(
+                f"{folder} does not exist: give a folder of DROID or LeRobot episodes (docs/real-footage.md), "
+                f"or record one with `vidplan sim record --out {self.root}`"
+            )
         return {path.stem: stamp(path) for path in sorted(folder.glob("*.json"), key=_natural)}
 
     def read(self, split: str, name: str, views: tuple[str, ...]) -> Episode:

@@ -35,7 +35,10 @@ class FamiliarityStage:
     def __init__(self, workshop: Workshop) -> None:
         preset, training = workshop.preset, workshop.training
         if not training.classes:
-            raise TrainingError(f"{workshop.data} has no labels/classes.json: the familiarity needs labelled data")
+            raise TrainingError(
+                f"{workshop.data} has no labels/classes.json: the familiarity needs labelled data, as `vidplan sim "
+                "record` makes it (docs/training.md says what other recordings can train)"
+            )
         self.autoencoder, self.semantic = workshop.autoencoder(), workshop.semantic()
         latents = open_latents(self.autoencoder, training, workshop.latents)
         self.held_out = open_latents(self.autoencoder, workshop.held_out, workshop.latents)

@@ -30,7 +30,10 @@ class SemanticStage:
     def __init__(self, workshop: Workshop) -> None:
         self.training, self.held_out = workshop.training, workshop.held_out
         if not self.training.classes:
-            raise TrainingError(f"{workshop.data} has no labels/classes.json: the semantic reward needs labelled data")
+            raise TrainingError(
+                f"{workshop.data} has no labels/classes.json: the semantic reward needs labelled data, as `vidplan sim "
+                "record` makes it (docs/training.md says what other recordings can train)"
+            )
         autoencoder = workshop.autoencoder()
         self.latents = open_latents(autoencoder, self.training, workshop.latents)
         self.held_out_latents = open_latents(autoencoder, self.held_out, workshop.latents)
