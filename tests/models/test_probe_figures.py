@@ -175,6 +175,12 @@ def test_commands_choose_and_compare_probes(bundle, bundle_path, dataset, tmp_pa
     choose = ["probe", "--bundle", str(folder)]
     assert uq_cli.main(choose) == 1
     assert "--run DIR --stage NAME" in capsys.readouterr().err
+    assert uq_cli.main([*choose, "--run", str(run)]) == 1
+    assert "go together" in capsys.readouterr().err
+    assert uq_cli.main([*choose, "--run", str(run), "--stage", "probe-multi-bce"]) == 1
+    assert "finished there: probe-continuous-bce, probe-fixed-0.1-bce" in capsys.readouterr().err
+    assert uq_cli.main(["probe", "--bundle", str(run), "--remove"]) == 1
+    assert "is not a bundle" in capsys.readouterr().err
     assert uq_cli.main([*choose, "--run", str(run), "--stage", "probe-continuous-bce", "--eps", "0.3"]) == 0
     assert "continuous probe at eps 0.3" in capsys.readouterr().out
     assert uq_cli.main([*choose, "--unsure", "0.2"]) == 0
@@ -194,6 +200,8 @@ def test_commands_choose_and_compare_probes(bundle, bundle_path, dataset, tmp_pa
     compare = ["probes", "--run", str(run), "--bundle", str(folder), "--data", str(dataset), "--out", str(out)]
     assert uq_cli.main([*compare, "--ood", str(dataset)]) == 1
     assert "KIND=DIR" in capsys.readouterr().err
+    assert uq_cli.main(["probes", "--run", str(run), "--data", str(dataset), "--out", str(out)]) == 1
+    assert "--bundle DIR" in capsys.readouterr().err
     assert uq_cli.main([*compare, "--ood", f"light={dataset}", "--clips", "3", "--threads", "1"]) == 0
     assert "| probe-continuous-bce | light |" in capsys.readouterr().out
     page = (out / "probes.md").read_text()

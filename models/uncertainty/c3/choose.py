@@ -18,10 +18,13 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         ModelsError: There is no such probe, it does not fit the bundle, or it does not know the eps.
     """
+    bundle = load_bundle(options.bundle)
     if options.remove:
         remove_probe(options.bundle)
         print(f"planners of {options.bundle} trust its 30-bin head")
         return 0
+    if bool(options.run) != bool(options.stage):
+        raise ModelsError("--run DIR and --stage NAME go together: which probe of which work folder")
     if options.run and options.stage:
         trained = load_trained(options.run, options.stage)
         if trained.denoiser is not None:
@@ -32,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         raise ModelsError("name a probe with --run DIR --stage NAME")
     probe = _changed(probe, options.eps, options.unsure)
-    with_probe(load_bundle(options.bundle), probe)
+    with_probe(bundle, probe)
     install_probe(probe, options.bundle)
     bound = "their own bound" if probe.config.unsure is None else f"a mean h of {probe.config.unsure:g}"
     print(

@@ -19,18 +19,21 @@ from models.evaluation.judged import Judged, imagine_clips
 from models.evaluation.options import Options
 from models.evaluation.probes import contenders, judge_pictures, measure_judges
 from models.evaluation.probes_table import markdown, probes, reliability, targets
-from models.uncertainty.c3.files import trained_probes
+from models.uncertainty.c3.files import require_fit, trained_probes
 
 
 def run(options: argparse.Namespace) -> int:
     """Measure and write; returns the exit code.
 
     Raises:
-        ModelsError: There is no probe, bundle or recording.
+        ModelsError: There is no probe, bundle or recording, or a probe is of another video model.
     """
     torch.set_num_threads(options.threads)
-    bundle = load_bundle(options.bundle or options.run / "bundle")
-    entrants = contenders(bundle, trained_probes(options.run))
+    trained = trained_probes(options.run)
+    bundle = _bundle(options)
+    for entry in trained.values():
+        require_fit(bundle.config, entry.probe.config)
+    entrants = contenders(bundle, trained)
     judged = _clips(bundle, options.data, options.clips)
     unfamiliar = {kind: _clips(bundle, root, options.clips) for kind, root in map(_pair, options.ood)}
     part = measure_judges(bundle, entrants, judged, unfamiliar, _say)
@@ -45,6 +48,13 @@ def run(options: argparse.Namespace) -> int:
     (options.out / "probes.md").write_text(f"{text}\n{_shown(part['judges'], pictures)}")
     print(f"{text}\n{options.out / 'probes.md'}")
     return 0
+
+
+def _bundle(options: argparse.Namespace) -> Bundle:
+    own = options.run / "bundle"
+    if options.bundle is None and not own.is_dir():
+        raise ModelsError(f"{own} is missing: make it with `vidplan train bundle`, or name a bundle with --bundle DIR")
+    return load_bundle(options.bundle or own)
 
 
 def _shown(judges: Iterable[str], pictures: Iterable[str]) -> str:

@@ -46,7 +46,10 @@ def load_trained(folder: Path, stage: str) -> Trained:
     """
     report, weights = folder / f"{stage}.json", folder / f"{stage}.safetensors"
     if not report.is_file() or not weights.is_file():
-        raise TrainingError(f"{weights} is missing: run `vidplan train probe` with --out {folder} first")
+        others = ", ".join(_finished(folder)) or "none"
+        raise TrainingError(
+            f"{weights} is missing: run `vidplan train probe` with --out {folder} first (finished there: {others})"
+        )
     config = from_plain(ProbeConfig, json.loads(report.read_text())["notes"]["probe"], str(report))
     parts: dict[str, dict[str, Tensor]] = {"probe": {}, "denoiser": {}}
     for name, value in load_file(weights).items():
@@ -62,10 +65,14 @@ def trained_probes(folder: Path) -> dict[str, Trained]:
     Raises:
         TrainingError: There is none.
     """
-    stages = sorted(path.stem for path in folder.glob("probe-*.safetensors"))
+    stages = _finished(folder)
     if not stages:
         raise TrainingError(f"{folder} has no probes: run `vidplan train probe --out {folder} ...` first")
     return {stage: load_trained(folder, stage) for stage in stages}
+
+
+def _finished(folder: Path) -> list[str]:
+    return sorted(path.stem for path in folder.glob("probe-*.safetensors"))
 
 
 def install_probe(probe: Probe, bundle: Path) -> None:
@@ -129,8 +136,7 @@ def with_probe(bundle: Bundle, probe: Probe) -> Bundle:
     Raises:
         BundleError: The probe was trained for another video model or error scale.
     """
-    if differences := _differences(bundle.config, probe.config):
-        raise BundleError(f"the probe does not fit the bundle {bundle.config.name}: {differences}")
+    require_fit(bundle.config, probe.config)
     digest = hashlib.sha256(f"{bundle.hash} {to_plain(probe.config)}".encode())
     for value in probe.state_dict().values():
         digest.update(value.cpu().numpy().tobytes())
@@ -138,7 +144,12 @@ def with_probe(bundle: Bundle, probe: Probe) -> Bundle:
     return dataclasses.replace(bundle, **changes, hash=digest.hexdigest())
 
 
-def _differences(bundle: BundleConfig, probe: ProbeConfig) -> str:
+def require_fit(bundle: BundleConfig, probe: ProbeConfig) -> None:
+    """Refuse a probe that was trained for a video model of other sizes or for another error scale.
+
+    Raises:
+        BundleError: What differs.
+    """
     denoiser = bundle.denoiser
     wanted = {
         "features": denoiser.widths[0],
@@ -149,11 +160,11 @@ def _differences(bundle: BundleConfig, probe: ProbeConfig) -> str:
         "horizon": bundle.horizon,
         "scale": bundle.uncertainty.highest,
     }
-    return ", ".join(
-        f"{name} {getattr(probe, name)} instead of {value}"
-        for name, value in wanted.items()
-        if getattr(probe, name) != value
-    )
+    found = {name: getattr(probe, name) for name in wanted}
+    if differences := [
+        f"{name} {found[name]} instead of {wanted[name]}" for name in wanted if found[name] != wanted[name]
+    ]:
+        raise BundleError(f"the probe does not fit the bundle {bundle.name}: {', '.join(differences)}")
 
 
 def _filled(probe: Probe, weights: dict[str, Tensor], file: Path) -> Probe:

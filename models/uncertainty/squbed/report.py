@@ -8,11 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from models.uncertainty.squbed.accuracy import correlations
+from models.uncertainty.squbed.accuracy import FEWEST, correlations
 from models.uncertainty.squbed.estimate import Dimensions, Estimate
 from models.uncertainty.squbed.samples import Amounts
 
 LONGEST = 60
+_TOO_FEW = f"not measured, needs {FEWEST} prompts that differ in both"
 
 
 def report(
@@ -56,7 +57,7 @@ def as_text(results: dict[str, Any]) -> str:
         lines.append(f"{row['aleatoric']:>10.3f} {row['epistemic']:>10.3f} {row['total']:>10.3f}  {prompt}")
     for kind, metrics in results["kendall"].items():
         for metric, found in metrics.items():
-            said = "too few or constant" if found["tau"] is None else f"tau {found['tau']:+.3f}, p = {found['p']:g}"
+            said = f"tau {found['tau']:+.3f}, p = {found['p']:g}" if found["p"] is not None else _TOO_FEW
             lines.append(f"{kind} with {metric}: {said} (n = {found['n']})")
     return "\n".join(lines)
 
