@@ -6,7 +6,6 @@ offsets are scaled to [-1, 1] between percentiles of DROID; joints are not.
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.errors import BundleError, ShapeError
+from models.published import UNREADABLE, why
 
 STEPS = 15
 """Control steps it was trained for: one second."""
@@ -74,8 +74,8 @@ def load_ctrl_world_adapter(file: Path) -> CtrlWorldAdapter:
     adapter = CtrlWorldAdapter()
     try:
         weights = torch.load(file, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        raise BundleError(f"{file} is no action adapter that can be read: {error}") from error
+    except UNREADABLE as error:
+        raise BundleError(f"{file} is no action adapter that can be read: {why(file, error)}") from error
     expected = {name: tuple(value.shape) for name, value in adapter.state_dict().items()}
     found = {str(k): tuple(getattr(v, "shape", ())) for k, v in weights.items()} if isinstance(weights, dict) else {}
     if found != expected:

@@ -5,7 +5,6 @@ What should be in it follows from the networks themselves, built on the meta dev
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from models.ctrl_world.config import CtrlWorldConfig
 from models.ctrl_world.denoiser import ActionEncoder
 from models.ctrl_world.unet import FramewiseUNet, unet_arguments
 from models.errors import BundleError
+from models.published import UNREADABLE, ZIP, why
 
 Shapes = dict[str, tuple[int, ...]]
 PARTS = ("unet", "vae", "action_encoder", "text_encoder")
@@ -66,9 +66,11 @@ def read_checkpoint(file: Path) -> dict[str, Tensor]:
         weights = torch.load(file, map_location="cpu", weights_only=True, mmap=_mappable(file))
     except FileNotFoundError as error:
         raise BundleError(f"{file} is missing: --checkpoint is Ctrl-World's checkpoint-10000.pt") from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        raise BundleError(f"{file} is not a checkpoint of tensors that can be read: {error}") from error
-    if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
+    except UNREADABLE as error:
+        raise BundleError(f"{file} is not a checkpoint of tensors that can be read: {why(file, error)}") from error
+    if not isinstance(weights, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in weights.items()
+    ):
         raise BundleError(f"{file} is not one flat dictionary of tensors, as Ctrl-World publishes it")
     return {name: value for name, value in weights.items() if not name.endswith(BUFFERS)}
 
@@ -77,8 +79,8 @@ def check_checkpoint(weights: Mapping[str, Tensor], expected: Shapes, source: st
     """Compare names and shapes.
 
     Raises:
-        BundleError: A name is missing, unexpected, of another shape, or its values are not finite; all of them are
-            counted and the first ones named.
+        BundleError: A name is missing, unexpected, of another shape, or its values are no finite floating point
+            numbers; all of them are counted and the first ones named.
     """
     if not any(name.startswith(f"{UNUSED}.") for name in weights):
         expected = {name: shape for name, shape in expected.items() if not name.startswith(f"{UNUSED}.")}
@@ -88,11 +90,14 @@ def check_checkpoint(weights: Mapping[str, Tensor], expected: Shapes, source: st
         for name in shared
         if tuple(weights[name].shape) != expected[name]
     ]
-    broken = [name for name in shared if name.split(".")[0] in PARTS and not weights[name].isfinite().all()]
+    kept = [name for name in shared if name.split(".")[0] in PARTS]
+    exact = [f"{name} is {weights[name].dtype}" for name in kept if not weights[name].is_floating_point()]
+    broken = [name for name in kept if not weights[name].isfinite().all()]
     faults = {
         "missing": sorted(set(expected) - set(weights)),
         "unexpected": sorted(set(weights) - set(expected)),
         "of another shape": other,
+        "not floating point": exact,
         "not finite": broken,
     }
     if found := [_listed(kind, names) for kind, names in faults.items() if names]:
@@ -113,6 +118,6 @@ def _mappable(file: Path) -> bool:
     """Files of torch before 1.6 are no archives and cannot be memory-mapped."""
     try:
         with open(file, "rb") as stream:
-            return stream.read(2) == b"PK"
+            return stream.read(len(ZIP)) == ZIP
     except OSError:
         return False

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from torch import Tensor
 from transformers import AutoTokenizer, CLIPTextConfig
 
 from models.ctrl_world import checkpoint
@@ -78,15 +81,39 @@ def import_ctrl_world(sources: Sources, out: Path, views: tuple[str, ...] = ("le
             f"{sources.clip}: its text embedding, tiled twice, does not fill a token of {config.unet.token}"
         )
     image = _read_json(sources.svd / "image_encoder" / "config.json", _WHOLE_SVD)
+    try:
+        expected = checkpoint.expected_shapes(config, text, image)
+    except (ValueError, TypeError) as error:  # diffusers and transformers check what they are built from
+        raise BundleError(
+            f"no network can be built as {sources.svd} and {sources.clip} describe it: {error}"
+        ) from error
     weights = checkpoint.read_checkpoint(sources.checkpoint)
-    checkpoint.check_checkpoint(weights, checkpoint.expected_shapes(config, text, image), str(sources.checkpoint))
+    checkpoint.check_checkpoint(weights, expected, str(sources.checkpoint))
     try:
         tokenizer = AutoTokenizer.from_pretrained(sources.clip, local_files_only=True)
     except (OSError, ValueError) as error:
         raise BundleError(f"{sources.clip} has no tokenizer that can be read: {error}") from error
     if sources.relevance is not None:
         DenseRelevance.from_folder(sources.relevance)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as unfinished:
+            bundle = Path(unfinished) / "bundle"
+            _write(bundle, weights, CLIPTextConfig.from_dict(text), tokenizer, sources, config)
+            bundle.replace(out)
+    except (OSError, SafetensorError) as error:
+        raise BundleError(f"{out} cannot be written: {error}") from error
+    return bundle_hash(out)
 
+
+def _write(
+    out: Path,
+    weights: dict[str, Tensor],
+    text: CLIPTextConfig,
+    tokenizer: Any,
+    sources: Sources,
+    config: CtrlWorldConfig,
+) -> None:
     (out / "text").mkdir(parents=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SECOND_TIME_SEED)
@@ -99,12 +126,11 @@ def import_ctrl_world(sources: Sources, out: Path, views: tuple[str, ...] = ("le
     autoencoder = {name: value for name, value in weights.items() if name.startswith("vae.")}
     save_weights(autoencoder, out / "autoencoder.safetensors")
     save_weights(checkpoint.part_of(weights, "text_encoder"), out / "text" / "model.safetensors")
-    CLIPTextConfig.from_dict(text).save_pretrained(out / "text")
+    text.save_pretrained(out / "text")
     tokenizer.save_pretrained(out / "text")
     if sources.relevance is not None:
         shutil.copytree(sources.relevance, out / "relevance", ignore=_only_what_is_read)
     write_config(out, _bundle_config(config, sources))
-    return bundle_hash(out)
 
 
 def read_published(sources: Sources, views: tuple[str, ...]) -> CtrlWorldConfig:
@@ -113,6 +139,8 @@ def read_published(sources: Sources, views: tuple[str, ...]) -> CtrlWorldConfig:
     Raises:
         BundleError: A file is missing, or a value is not what the world model needs.
     """
+    if len(set(views)) < len(views):
+        raise BundleError(f"--views {' '.join(views)}: every view has a name of its own")
     found = {name: _read_json(sources.svd / name, _WHOLE_SVD) for name in FIXED}
     for name, fixed in FIXED.items():
         for key, value in fixed.items():
@@ -131,8 +159,10 @@ def read_published(sources: Sources, views: tuple[str, ...]) -> CtrlWorldConfig:
             time_ids=unet["addition_time_embed_dim"],
         )
         autoencoder = VaeConfig(tuple(vae["block_out_channels"]), vae["layers_per_block"], vae["scaling_factor"])
-    except (KeyError, TypeError) as error:
+    except KeyError as error:
         raise BundleError(f"{sources.svd}: unet/config.json or vae/config.json lacks {error}") from error
+    except TypeError as error:
+        raise BundleError(f"{sources.svd}: a value in unet/config.json or vae/config.json: {error}") from error
     lower, upper = default.pose_lower, default.pose_upper
     if sources.statistics is not None:
         lower, upper = _percentiles(sources.statistics)
@@ -174,7 +204,7 @@ _WHOLE_SVD = "--svd is stabilityai/stable-video-diffusion-img2vid in diffusers' 
 def _read_json(file: Path, advice: str) -> dict[str, Any]:
     try:
         values = json.loads(file.read_text())
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise BundleError(f"{file} is missing: {advice}") from error
     except (OSError, ValueError) as error:
         raise BundleError(f"{file} is not JSON that can be read: {error}") from error

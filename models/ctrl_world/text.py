@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from transformers import AutoTokenizer, CLIPTextModelWithProjection
 
 from models.errors import BundleError
+from models.published import UNREADABLE, whole_model
 
 REMEMBERED = 256
 """Instructions whose embedding is kept."""
@@ -34,8 +35,8 @@ class InstructionEncoder(nn.Module):
         """
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            encoder = CLIPTextModelWithProjection.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError) as error:
+            encoder = whole_model(CLIPTextModelWithProjection, folder)
+        except UNREADABLE as error:
             raise BundleError(f"{folder} holds no CLIP text encoder in transformers' layout: {error}") from error
         return InstructionEncoder(tokenizer, encoder)
 

@@ -23,6 +23,7 @@ from torch.nn import functional
 from transformers import AutoConfig, AutoTokenizer, CLIPModel, SiglipModel
 
 from models.errors import BundleError
+from models.published import UNREADABLE, whole_model
 
 REMEMBERED = 64
 """Phrases whose embedding is kept."""
@@ -92,10 +93,10 @@ class DenseRelevance(nn.Module):
                 raise BundleError(f"{folder} holds a model of type {kind!r}, need clip or siglip")
             family = CLIPModel if kind == "clip" else SiglipModel
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            model = family.from_pretrained(folder, local_files_only=True)
+            model = whole_model(family, folder)
             values = json.loads(preprocessor.read_text())
             mean, deviation = (tuple(map(float, values[key])) for key in ("image_mean", "image_std"))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (*UNREADABLE, TypeError) as error:
             raise BundleError(f"{folder} is not a whole CLIP or SigLIP: {error}; {advice}") from error
         return DenseRelevance(model, tokenizer, mean, deviation, config)
 

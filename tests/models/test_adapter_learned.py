@@ -141,11 +141,13 @@ def test_other_files_are_refused_by_name(tmp_path: Path):
         load({**right, "net.0.weight": torch.zeros(512, 7)})
     with pytest.raises(BundleError, match="not finite"):
         load({**right, "net.0.bias": torch.full((512,), torch.nan)})
-    with pytest.raises(BundleError, match="no action adapter that can be read"):
+    with pytest.raises(
+        BundleError, match="no action adapter that can be read: it is empty, or holds something else than"
+    ):
         load(Path("/"))  # a pickle of something else than tensors
     with pytest.raises(BundleError, match="is missing"):
         load([1])
-    for name, text in (("b.json", "{}"), ("c.json", "no"), ("gone.json", None), ("d.txt", "{}")):
+    for name, text in (("b.json", "{}"), ("c.json", "no"), ("gone.json", None), ("gone.pth", None), ("d.txt", "{}")):
         if text is not None:
             (tmp_path / name).write_text(text)
         with pytest.raises(BundleError, match=name):

@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from models import bundle_cli
 from models.bundle import family_of, load_bundle, read_config
 from models.config_io import from_plain
+from models.ctrl_world import importer
 from models.ctrl_world.bundle import load_world_model
 from models.ctrl_world.bundle_config import CtrlWorldBundleConfig
 from models.ctrl_world.checkpoint import expected_shapes
@@ -193,8 +194,25 @@ DAMAGE = {
         lambda p: torch.save({"state_dict": torch.load(p["checkpoint"], weights_only=True)}, p["checkpoint"]),
         "not one flat dictionary",
     ),
+    "names that are numbers": (lambda p: torch.save({1: torch.ones(1)}, p["checkpoint"]), "not one flat dictionary"),
+    "whole numbers": (
+        lambda p: edit_weights(p["checkpoint"], lambda w: w.update({"vae.quant_conv.bias": torch.ones(8).int()})),
+        r"1 not floating point:\n    vae.quant_conv.bias is torch.int32",
+    ),
     "no archive": (lambda p: p["checkpoint"].write_bytes(b"nonsense"), "not a checkpoint of tensors"),
-    "code": (lambda p: torch.save({"unet.x": print}, p["checkpoint"]), "not a checkpoint of tensors"),
+    "code": (lambda p: torch.save({"unet.x": print}, p["checkpoint"]), "than tensors; nothing in it was run$"),
+    "empty": (lambda p: p["checkpoint"].write_bytes(b""), "it is empty"),
+    "half": (lambda p: p["checkpoint"].write_bytes(p["checkpoint"].read_bytes()[:9999]), "cut short or damaged"),
+    "a pointer": (lambda p: p["checkpoint"].write_text("version https://git-lfs.github.com/spec/v1"), "of Git LFS"),
+    "a file as folder": (
+        lambda p: (shutil.rmtree(p["svd"]), p["svd"].write_text("")),
+        "unet/config.json is missing: --svd is stabilityai",
+    ),
+    "three levels": (
+        lambda p: edit_json(p["svd"] / "unet/config.json", block_out_channels=[32, 32, 64]),
+        "no network can be built as",
+    ),
+    "one number of heads": (lambda p: edit_json(p["svd"] / "unet/config.json", num_attention_heads=5), "a value in"),
 }
 
 
@@ -209,6 +227,24 @@ def test_what_is_wrong_is_said_and_nothing_is_written(published, tmp_path: Path,
     said = capsys.readouterr().err
     assert re.search(message, said), said
     assert not (tmp_path / "out").exists()
+
+
+def test_views_of_one_name_and_a_place_that_cannot_be_written_are_refused(published, tmp_path: Path, capsys):
+    assert run(published, tmp_path / "out", "--views", "left", "left", "wrist") == 1
+    assert "every view has a name of its own" in capsys.readouterr().err
+    (tmp_path / "file").write_text("")
+    assert run(published, tmp_path / "file" / "out") == 1
+    assert "out cannot be written" in capsys.readouterr().err
+
+
+def test_what_breaks_off_leaves_nothing_behind(published, tmp_path: Path, capsys, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(importer, "write_config", full)
+    assert run(published, tmp_path / "out") == 1
+    assert "No space left on device" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_checkpoint_may_lack_the_unused_image_encoder_and_bring_old_constants(published, tmp_path: Path):

@@ -12,6 +12,7 @@ from torch.nn import functional
 pytest.importorskip("transformers", reason="the extra `full` is not installed")
 
 from ctrl_world_files import WORDS, write_relevance
+from safetensors.torch import load_file, save_file
 from transformers import CLIPModel
 
 from models.errors import BundleError
@@ -139,3 +140,25 @@ def test_what_is_missing_is_said(tmp_path: Path):
     (write_relevance("siglip", tmp_path / "bare") / "model.safetensors").unlink()
     with pytest.raises(BundleError, match="not a whole CLIP or SigLIP"):
         DenseRelevance.from_folder(tmp_path / "bare")
+
+
+WEIGHT = "vision_model.head.attention.in_proj_weight"
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda weights: weights.pop(WEIGHT), f"1 weights are missing, the first of them {WEIGHT}"),
+        (lambda weights: weights.update({WEIGHT: torch.ones(3, 3)}), "not a whole CLIP or SigLIP: .*mismatched"),
+    ],
+)
+def test_weights_that_are_not_there_are_not_made_up(tmp_path: Path, damage, message: str):
+    file = write_relevance("siglip", tmp_path / "part") / "model.safetensors"
+    weights = load_file(file)
+    damage(weights)
+    save_file(weights, file, metadata={"format": "pt"})
+    with pytest.raises(BundleError, match=message):
+        DenseRelevance.from_folder(tmp_path / "part")
+    file.write_bytes(file.read_bytes()[:999])
+    with pytest.raises(BundleError, match="not a whole CLIP or SigLIP"):
+        DenseRelevance.from_folder(tmp_path / "part")
