@@ -100,6 +100,6 @@ class Finding:
 
 
 def reasons_table() -> str:
-    """Every code and its meaning as a Markdown table, for `docs/bridge.md`."""
+    """Every code and its meaning as a Markdown table, for `docs/reference.md`."""
     rows = [f"| `{reason.value}` | {reason.meaning} |" for reason in Reason]
     return "\n".join(["| code | meaning |", "|---|---|", *rows])

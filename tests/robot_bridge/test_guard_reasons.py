@@ -1,4 +1,4 @@
-"""Reason codes: each has a meaning, and the page about the bridge lists what the code says."""
+"""Reason codes: each has a meaning, and the reference lists what the code says."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from robot_bridge.guard.reasons import Reason, reasons_table
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "bridge.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference.md"
 
 
 def test_every_code_says_what_it_means():
@@ -17,6 +17,5 @@ def test_every_code_says_what_it_means():
 
 def test_the_page_lists_every_code():
     assert reasons_table() in PAGE.read_text(encoding="utf-8"), (
-        "docs/bridge.md is out of date: replace its table of codes by what "
-        "`python -c 'from robot_bridge.guard.reasons import reasons_table; print(reasons_table())'` prints"
+        "docs/reference.md is out of date: python -m robot_bridge.reference > docs/reference.md"
     )
