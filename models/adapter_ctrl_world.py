@@ -25,6 +25,8 @@ VELOCITY_99 = (0.4901, 0.7260, 0.4591, 0.7922, 0.6986, 0.6482, 0.8101)
 OFFSET_1 = (-0.2801, -0.3978, -0.2294, -0.3352, -0.4203, -0.3683, -0.4507)
 OFFSET_99 = (0.2828, 0.4218, 0.3353, 0.3596, 0.3756, 0.4446, 0.4698)
 """Of the joint offsets within one second, 1 % and 99 %, rad."""
+NAMED = 8
+"""Faults named in a message; the rest is counted."""
 
 
 class CtrlWorldAdapter(nn.Module):
@@ -86,7 +88,8 @@ def load_ctrl_world_adapter(file: Path) -> CtrlWorldAdapter:
             for name, shape in expected.items()
             if name in found and found[name] != shape
         ]
-        raise BundleError(f"{file} is not Ctrl-World's action adapter (model2_15_9.pth): {'; '.join(faults)}")
+        named = "; ".join(faults[:NAMED]) + (f"; and {len(faults) - NAMED} more" if len(faults) > NAMED else "")
+        raise BundleError(f"{file} is not Ctrl-World's action adapter (model2_15_9.pth): {named}")
     if not all(value.isfinite().all() for value in weights.values()):
         raise BundleError(f"{file}: its weights are not finite")
     adapter.load_state_dict(weights)

@@ -235,7 +235,7 @@ def _read_values(path: str | Path) -> Any:
     file = Path(path) / "bundle.json"
     try:
         return json.loads(file.read_text())
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise BundleError(
             f"{file} is missing: {path} is not a bundle (the shipped one is models/bundles/tabletop)"
         ) from error

@@ -91,8 +91,11 @@ def load_world_model(path: Path, device: str = "cpu") -> CtrlWorldModel:
     """
     config = read_config(path)
     text = InstructionEncoder.from_folder(path / "text")
-    with init_empty_weights(include_buffers=False):
-        model = CtrlWorldModel(config.world_model)
+    try:
+        with init_empty_weights(include_buffers=False):
+            model = CtrlWorldModel(config.world_model)
+    except (ValueError, RuntimeError) as error:  # diffusers and torch check what they are built from
+        raise BundleError(f"no network can be built as {path / 'bundle.json'} describes it: {error}") from error
     model.text = text
     _fill(model.denoiser, path / "denoiser.safetensors", device)
     _fill(model.autoencoder, path / "autoencoder.safetensors", device)

@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from models.bundle import family_of
 from models.cameras import Camera
 from models.config_io import from_plain, to_plain
 from models.ctrl_world.config import CtrlWorldConfig
@@ -90,13 +91,17 @@ def read_config(path: Path) -> CtrlWorldBundleConfig:
     """Read ``bundle.json``.
 
     Raises:
-        BundleError: It is missing, not JSON, of another format, or lacks a field.
+        BundleError: It is missing, not JSON, of another family or format, or lacks a field.
     """
     file = path / "bundle.json"
+    if (family := family_of(path)) != FAMILY:
+        raise BundleError(f"{file} is of the family {family}, need {FAMILY}: make one with `vidplan bundle import`")
     try:
         values = json.loads(file.read_text())
         if values.get("format") != FORMAT:
             raise BundleError(f"{file} has format {values.get('format')!r}, this version of vidplan reads {FORMAT}")
+        if "views" not in values.get("world_model", {}):
+            raise ValueError("world_model.views is missing: labs differ in the order of the views")
         return from_plain(CtrlWorldBundleConfig, values)
     except (OSError, ValueError) as error:
         raise BundleError(f"{file} cannot be read: {error}") from error

@@ -33,6 +33,8 @@ class InstructionEncoder(nn.Module):
         Raises:
             BundleError: It is missing or cannot be read.
         """
+        if not folder.is_dir():
+            raise BundleError(f"{folder} is missing")
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
             encoder = whole_model(CLIPTextModelWithProjection, folder)

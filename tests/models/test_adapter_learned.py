@@ -139,6 +139,8 @@ def test_other_files_are_refused_by_name(tmp_path: Path):
         load({"extra": torch.zeros(1), **{name: value for name, value in right.items() if name != "net.4.bias"}})
     with pytest.raises(BundleError, match=r"net\.0\.weight is \(512, 7\), need \(512, 112\)"):
         load({**right, "net.0.weight": torch.zeros(512, 7)})
+    with pytest.raises(BundleError, match=r"net\.0\.weight .* is missing; .*; and 18 more$"):
+        load({f"unet.{number}": torch.zeros(1) for number in range(20)})
     with pytest.raises(BundleError, match="not finite"):
         load({**right, "net.0.bias": torch.full((512,), torch.nan)})
     with pytest.raises(

@@ -140,6 +140,37 @@ def test_a_changed_file_is_named(imported: Path, tmp_path: Path, capsys):
     assert "NOT as they were written: autoencoder.safetensors, extra.bin" in capsys.readouterr().out
 
 
+def of_another_width(values: dict) -> None:
+    values["world_model"]["unet"]["widths"] = [33, 64, 64, 64]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda values: values.update(family="Other"), "of the family Other, need CtrlWorldModel"),
+        (lambda values: values.update(format=9), "has format 9"),
+        (lambda values: values["world_model"].pop("views"), "views is missing"),
+        (lambda values: values["world_model"].update(more=1), r"unknown field\(s\) more"),
+        (of_another_width, "no network can be built as .*bundle.json describes it"),
+    ],
+)
+def test_a_bundle_that_says_something_else_is_refused(imported: Path, tmp_path: Path, change, message: str):
+    values = json.loads((imported / "bundle.json").read_text())
+    change(values)
+    (tmp_path / "bundle.json").write_text(json.dumps(values))
+    shutil.copytree(imported / "text", tmp_path / "text")
+    with pytest.raises(BundleError, match=message):
+        load_world_model(tmp_path)
+
+
+def test_a_file_is_no_bundle(published, tmp_path: Path, capsys):
+    assert bundle_cli.main(["inspect", str(published["checkpoint"])]) == 1
+    assert "is not a bundle" in capsys.readouterr().err
+    (tmp_path / "bundle.json").write_text((bundle_cli.DEFAULT_BUNDLE / "bundle.json").read_text())
+    with pytest.raises(BundleError, match="family VideoModel, need CtrlWorldModel: make one with `vidplan bundle imp"):
+        load_world_model(tmp_path)
+
+
 def test_statistics_and_view_order_are_stored(published, tmp_path: Path, capsys):
     values = {"state_01": [0.0] * 7, "state_99": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]}
     (tmp_path / "stat.json").write_text(json.dumps(values))
