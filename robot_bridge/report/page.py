@@ -127,7 +127,12 @@ def _curves(run: Run, scores: list[Fidelity]) -> str:
 def _plans(run: Run) -> str:
     names = ("plan", "time", "chosen", "reward", "uncertainty", "latency", "")
     head = f'<div class="planhead">{"".join(f"<span>{name}</span>" for name in names)}</div>'
-    text = "Open a line for all candidates and why one won: reward = weight x (relevance - distance term)."
+    text = (
+        "Open a line for all candidates. Reward: weight x (relevance - lambda x distance in the picture), less what "
+        "the tool is beside the object's place on the table; the highest sum of reward and weighted value wins. Names: "
+        "an axis of the base frame, or stay; close, open: fingers toggle; previous: the plan before, carried on; "
+        "policy: what a policy would do; ~N: a perturbed copy."
+    )
     return _section("Every plan and its candidates", text, head + tables.plans(run) if run.plans else "")
 
 
