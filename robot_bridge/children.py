@@ -17,6 +17,14 @@ POLL = 0.05
 GRACE = (8.0, 3.0)
 """Seconds a child gets after SIGINT, and after SIGTERM, before it is killed."""
 TAIL = 15
+PARENT = "VIDPLAN_PARENT"
+"""Environment variable of a child: the process that started it."""
+
+
+def abandoned() -> bool:
+    """Whether this program was started as a `Child` whose parent has gone without ending it, and nobody minds it."""
+    parent = os.environ.get(PARENT)
+    return parent is not None and parent != str(os.getppid())
 
 
 class ChildError(BridgeError):
@@ -48,7 +56,7 @@ class Child:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})},
+                env={**os.environ, "PYTHONUNBUFFERED": "1", PARENT: str(os.getpid()), **(environment or {})},
                 start_new_session=True,
             )
 

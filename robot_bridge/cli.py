@@ -121,6 +121,8 @@ def _run(config: Any, ros_arguments: list[str], as_json: bool) -> int:
         )
         return 1
 
+    from robot_bridge.children import abandoned
+
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
@@ -128,7 +130,9 @@ def _run(config: Any, ros_arguments: list[str], as_json: bool) -> int:
     try:
         node.start()
         while not (ended.wait(0.05) or node.done.is_set()):
-            pass
+            if abandoned():
+                print("the program that started this bridge is gone: stopping", file=sys.stderr)
+                break
     finally:
         summary = node.close()
     if node.failure:

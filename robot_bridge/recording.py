@@ -36,13 +36,17 @@ class RunRecorder:
     Layout: ``run.json``, ``events.jsonl``, ``commands.jsonl``, ``states.jsonl``, ``frames/STAMP_NS.jpg`` (5 Hz, the
     views on top of each other), ``plans/NUMBER.npz``, ``summary.json`` at the end.
 
+    Attributes:
+        left_out: Pictures that were left out because too many were waiting.
+        failed: Parts that could not be written.
+
     Raises:
         BridgeError: The directory cannot be written.
     """
 
     def __init__(self, directory: Path, config: BridgeConfig) -> None:
         self.directory = Path(directory)
-        self.left_out = 0
+        self.left_out = self.failed = 0
         self._run: dict[str, Any] = {
             "instruction": config.instruction,
             "mode": "dry_run" if config.dry_run else "live",
@@ -110,11 +114,16 @@ class RunRecorder:
         """Write everything that waits, then the summary."""
         self._jobs.put(None)
         self._thread.join()
-        for file in self._lines.values():
-            file.close()
         if self.left_out:
             summary = {**summary, "pictures_left_out": self.left_out}
-        (self.directory / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+        if self.failed:
+            summary = {**summary, "not_recorded": self.failed}
+        try:
+            for file in self._lines.values():
+                file.close()
+            (self.directory / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+        except OSError as error:
+            self._fail(error)
 
     def _line(self, name: str, content: dict[str, Any]) -> None:
         self._jobs.put(lambda: self._write_line(name, content))
@@ -129,8 +138,14 @@ class RunRecorder:
         while (job := self._jobs.get()) is not None:
             try:
                 job()
-            except (OSError, cv2.error, ValueError, TypeError):
-                logger.exception("a part of the run could not be recorded in %s", self.directory)
+            except (OSError, cv2.error, ValueError, TypeError) as error:
+                self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        """Count what is lost and say so once: a full disk must not flood the terminal, and never stops the arm."""
+        if not self.failed:
+            logger.error("from now on %s is incomplete: %s. Is the disk full?", self.directory, error)
+        self.failed += 1
 
     def _write_line(self, name: str, content: dict[str, Any]) -> None:
         self._lines[name].write(json.dumps(content) + "\n")

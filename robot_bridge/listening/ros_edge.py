@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
+import logging
 import threading
 import time
 from collections.abc import Callable, Collection
@@ -23,6 +24,8 @@ from std_msgs.msg import String
 from robot_bridge.bags.recorded import picture_topics
 from robot_bridge.errors import BridgeError
 from robot_bridge.listening.look import Heard, Look
+
+logger = logging.getLogger(__name__)
 
 MEETING = (0.7, 2.5)
 """Seconds until the graph is taken as known, and until a topic that is looked for counts as absent.
@@ -182,6 +185,7 @@ class BagRecorder:
     Attributes:
         left_out: Topics that cannot be recorded.
         count: Messages so far.
+        trouble: Why it could not be written to its end; empty where it could.
 
     Raises:
         BridgeError: The bag cannot be written.
@@ -202,7 +206,7 @@ class BagRecorder:
 
         self._store, self._connections = typestore(), dict[str, Any]()
         self._lock, self._ended = threading.Lock(), threading.Event()
-        self.left_out, self.count = list[str](), 0
+        self.left_out, self.count, self.trouble, self._path = list[str](), 0, "", path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._writer = Writer(path, version=9, storage_plugin=StoragePlugin.MCAP)
@@ -231,7 +235,10 @@ class BagRecorder:
         self._watcher.join()
         self._listener.close()
         with self._lock:
-            self._writer.close()
+            try:
+                self._writer.close()
+            except OSError as error:
+                self._fail(error)
 
     def _watch(self) -> None:
         """Subscribe to what appears."""
@@ -249,10 +256,20 @@ class BagRecorder:
 
     def _write(self, topic: str, kind: str, data: bytes) -> None:
         with self._lock:
-            if topic not in self._connections:
-                self._connections[topic] = self._writer.add_connection(topic, kind, typestore=self._store)
-            self._writer.write(self._connections[topic], self._listener.now(), data)
-            self.count += 1
+            if self.trouble:
+                return
+            try:
+                if topic not in self._connections:
+                    self._connections[topic] = self._writer.add_connection(topic, kind, typestore=self._store)
+                self._writer.write(self._connections[topic], self._listener.now(), data)
+                self.count += 1
+            except OSError as error:
+                self._fail(error)
+
+    def _fail(self, error: OSError) -> None:
+        """Say it once: a trial is worth its labels without its recording, too."""
+        self.trouble = self.trouble or str(error)
+        logger.error("the recording %s ends here: %s. Is the disk full?", self._path, error)
 
 
 def _cdr(message: Any) -> bytes:

@@ -146,7 +146,7 @@ class Session:
         while True:
             checks = [check for preflight in self._preflights for check in preflight.examine()]
             for check in checks:
-                self._console.say(f"  {'ok  ' if check.passed else 'FAIL'} {check.name:<10} {check.found}")
+                self._console.say(f"  {'ok  ' if check.passed else 'FAIL'} {check.name:<12} {check.found}")
                 if not check.passed and check.advice:
                     self._console.say(f"       -> {check.advice}")
             passed = all(check.passed for check in checks)
@@ -195,7 +195,7 @@ class Session:
             self._console.say(f"  {error}")
 
     def _present(self, name: str, picture: Path) -> None:
-        self._console.say(f"  look {name:<10} {picture}" + (" (opened)" if self._viewer(picture) else ""))
+        self._console.say(f"  look {name:<12} {picture}" + (" (opened)" if self._viewer(picture) else ""))
 
     def _watch(self, runner: TrialRunner) -> str:
         self._console.say("  RUNNING. s + Enter: stop, it is over. a + Enter: abort, something is wrong.")

@@ -196,13 +196,15 @@ class TrialStore:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._database.execute("BEGIN IMMEDIATE")
         try:
+            self._database.execute("BEGIN IMMEDIATE")
             yield
-        except BaseException:
-            self._database.execute("ROLLBACK")
-            raise
-        self._database.execute("COMMIT")
+            self._database.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            raise StoreError(f"{self.path}: cannot be written: {error}; what it held before is kept.") from error
+        finally:
+            if self._database.in_transaction:  # something failed on the way
+                self._database.execute("ROLLBACK")
 
     def _row(self, suite: str, task: str, method: str, seed: int) -> sqlite3.Row | None:
         query = "SELECT * FROM trials WHERE suite = ? AND task = ? AND method = ? AND seed = ?"

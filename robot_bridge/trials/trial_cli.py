@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import signal
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,7 +44,7 @@ def main(argv: list[str]) -> int:
     from robot_bridge.trials.store import TrialStore
 
     try:
-        with TrialStore(arguments.store) as store:
+        with hangups_as_ctrl_c(), TrialStore(arguments.store) as store:
             session = _session(store, arguments, argv[at + 1 :])
             done = rounds(session, arguments.rounds, lambda trials: _make_reports(store, trials))
     except BridgeError as error:
@@ -55,13 +57,27 @@ def main(argv: list[str]) -> int:
     return 0
 
 
+@contextmanager
+def hangups_as_ctrl_c() -> Iterator[None]:
+    """A closed terminal and a kill end the session as Ctrl-C does: the arm is stopped and the row is written."""
+    numbers = (signal.SIGHUP, signal.SIGTERM)
+    before = [signal.signal(number, signal.default_int_handler) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="vidplan trial", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--store", type=Path, required=True, metavar="FILE", help="trial store; made if missing")
     parser.add_argument("--task", required=True, metavar="NAME", help="short name of the task, e.g. carrot")
-    parser.add_argument("--instruction", required=True, metavar="TEXT", help="the task in words, for all methods")
+    parser.add_argument(
+        "--instruction", type=_words, required=True, metavar="TEXT", help="the task in words, for all methods"
+    )
     parser.add_argument(
         "--method",
         action="append",
@@ -74,10 +90,24 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--seconds", type=float, default=120.0, metavar="S", help="longest trial (default: %(default)s)"
     )
-    parser.add_argument("--rounds", type=int, default=0, metavar="N", help="end after so many (default: when you quit)")
+    parser.add_argument(
+        "--rounds", type=_count, default=0, metavar="N", help="end after so many (default: when you quit)"
+    )
     parser.add_argument("--no-bag", action="store_true", help="record no MCAP bag of the trials")
     parser.add_argument("--in-distribution", action="store_true", help='mark the task "(ID)" in the report')
     return parser
+
+
+def _words(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("say the task in words")
+    return text.strip()
+
+
+def _count(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of rounds; 0: until you quit")
+    return int(text)
 
 
 def _session(store: TrialStore, arguments: argparse.Namespace, common: list[str]) -> Session:

@@ -10,7 +10,7 @@ rclpy = pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed: see
 
 from rclpy.node import Node  # noqa: E402
 
-from robot_bridge.cli import main  # noqa: E402
+from robot_bridge import cli  # noqa: E402
 from robot_bridge.config import BridgeConfig  # noqa: E402
 from robot_bridge.errors import ConfigError  # noqa: E402
 from robot_bridge.ros.parameters import declare  # noqa: E402
@@ -49,8 +49,9 @@ def test_every_wrong_value_is_named_with_its_range_and_unit(refusal):
     assert "control_rate" not in said
 
 
-def test_a_parameter_file_that_is_not_there_is_told(capsys):
-    assert main(["--ros-args", "--params-file", "/nowhere/bridge.yaml"]) == 1
+def test_a_parameter_file_that_is_not_there_is_told(monkeypatch, capsys):
+    monkeypatch.setattr(cli.signal, "signal", lambda *_: None)  # Ctrl-C stays pytest's
+    assert cli.main(["--ros-args", "--params-file", "/nowhere/bridge.yaml"]) == 1
     said = capsys.readouterr().err
     assert said.startswith("vidplan bridge: --ros-args: ")
     assert "/nowhere/bridge.yaml" in said

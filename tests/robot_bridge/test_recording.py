@@ -69,3 +69,19 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(BridgeError, match="file"):
         RunRecorder(tmp_path / "file", BridgeConfig())
+
+
+def test_a_full_disk_is_said_once_and_stops_nothing(tmp_path: Path, monkeypatch, caplog):
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    recorder = RunRecorder(tmp_path, BridgeConfig())
+    recorder.event(event("hold", 1.0, reason="no_plan"))
+    recorder.catch_up()
+    monkeypatch.setattr(RunRecorder, "_write_line", full)
+    for k in range(5):
+        recorder.event(event("hold", 2.0 + k, reason="no_plan"))
+    recorder.close({"plans": 3})
+    assert json.loads((tmp_path / "summary.json").read_text()) == {"plans": 3, "not_recorded": recorder.failed}
+    assert recorder.failed >= 5
+    assert [record.getMessage().count("No space left") for record in caplog.records] == [1]

@@ -97,3 +97,20 @@ def test_a_recording_holds_everything_and_survives_a_crash(camera: Node, tmp_pat
     assert crashed.topics["/front/image"].count > 100, "what was written before a crash is there"
     with pytest.raises(BridgeError, match="cannot record"):
         BagRecorder(tmp_path / "bag", [])
+
+
+def test_a_recording_on_a_full_disk_ends_and_the_trial_goes_on(tmp_path: Path, monkeypatch, caplog) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    recorder = BagRecorder(tmp_path / "bag", [])
+    recorder.note("start")
+    for name in ("write", "close"):
+        monkeypatch.setattr(recorder._writer, name, full)
+    recorder.note("stop")
+    recorder.note("label")
+    recorder.close()
+    assert "No space left" in recorder.trouble
+    assert recorder.count == 1
+    assert all("bag ends here" in record.getMessage() for record in caplog.records)
+    assert len(caplog.records) == 2, "once while it ran, once at its end"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -109,9 +110,9 @@ def test_no_arm_moves_before_the_preflight_passes(store: TrialStore) -> None:
     made = Session(store, TASK, {"vidplan": runner}, [FakePreflight([bad], [GOOD])], console)
     made.round()
     assert [trial.outcome for trial in store.trials()] == ["timeout"]
-    assert "  FAIL camera     no picture for 3 s" in console.said
+    assert "  FAIL camera       no picture for 3 s" in console.said
     assert "       -> plug it in" in console.said
-    assert console.said.index("       -> plug it in") < console.said.index("  ok   camera     three pictures")
+    assert console.said.index("       -> plug it in") < console.said.index("  ok   camera       three pictures")
     console = FakeConsole(["q"])
     never = FakeRunner(store)
     assert rounds(Session(store, TASK, {"vidplan": never}, [FakePreflight([bad])], console), 0) == 0
@@ -217,6 +218,32 @@ def test_wrong_options_of_the_bridge_are_refused_before_anything_starts(
     with pytest.raises(SystemExit):
         trial_cli.main(options)
     assert "--robott" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("option", "value", "words"), [("--instruction", " ", "in words"), ("--rounds", "-1", "-1")])
+def test_a_session_without_a_task_or_of_no_rounds_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, value: str, words: str
+) -> None:
+    given = {"--store": str(tmp_path / "t.db"), "--task": "carrot", "--instruction": "x", option: value}
+    with pytest.raises(SystemExit):
+        trial_cli.main([word for pair in given.items() for word in pair])
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "t.db").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+def test_a_closed_terminal_stops_the_arm_as_ctrl_c_does(store: TrialStore, number: signal.Signals) -> None:
+    class Closed(FakeConsole):
+        def poll(self) -> str | None:
+            os.kill(os.getpid(), number)
+            return None
+
+    runner, before = FakeRunner(store), signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt), trial_cli.hangups_as_ctrl_c():
+        session(store, Closed(["g"]), vidplan=runner).round()
+    assert runner.calls[-1] == "abort"
+    assert store.trials()[0].outcome == "aborted"
+    assert signal.getsignal(number) is before
 
 
 def test_no_line_is_lost_between_asking_and_polling() -> None:

@@ -129,6 +129,17 @@ def test_a_store_of_an_earlier_version_is_taken_over(store: TrialStore, version:
         assert again.end(other.id, "finished", FIGURES).figures.stalled
 
 
+def test_a_full_disk_is_told_and_what_was_written_stays(store: TrialStore) -> None:
+    trial = store.begin(SETUP)
+    pages = store._database.execute("PRAGMA page_count").fetchone()[0]
+    store._database.execute(f"PRAGMA max_page_count = {pages}")
+    long = replace(FIGURES, latencies_ms=tuple(range(50_000)))
+    with pytest.raises(StoreError, match="full"):
+        store.end(trial.id, "finished", long)
+    assert store.get(trial.id).outcome == "running"
+    assert store.end(trial.id, "finished", FIGURES).outcome == "finished", "with room again it goes on"
+
+
 def test_other_files_are_refused_and_left_as_they_are(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no such trial store"):
         TrialStore(tmp_path / "none.db", create=False)
