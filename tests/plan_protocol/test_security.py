@@ -50,7 +50,7 @@ def test_what_is_no_address_is_said(address):
 
 
 def test_other_machines_are_refused_unless_allowed():
-    with pytest.raises(errors.AddressError, match="allow remote clients explicitly"):
+    with pytest.raises(errors.AddressError, match="--allow-remote"):
         serve("tcp://0.0.0.0:*")
     serve("tcp://0.0.0.0:*", allow_remote=True).close()
 
