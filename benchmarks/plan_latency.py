@@ -1,6 +1,6 @@
 """How long a plan takes with a full-size video model, where the time goes, and how much less that is than plainly done.
 
-    python benchmarks/plan_latency.py --size reduced --device cpu                        # minutes, one core
+    python benchmarks/plan_latency.py --size reduced --device cpu                        # three minutes of one core
     python benchmarks/plan_latency.py --size full --device cuda --compile graphs --json plan.json
 
 The planner is `planner_server.planner.Planner`; the bundle is Ctrl-World with random weights: the true size, or
@@ -9,8 +9,8 @@ refines the winner with K gradients; fingers and turns are not asked about, noth
 
 In the same run the same planner does the same with a plain world model: diffusers' own U-Net in an eager loop, nothing
 shared or remembered, all candidates as one batch (``batched``) or one after the other (``sequential``). The ways take
-turns. On a processor time is this process's processor time, which other work on the machine does not lengthen (only the
-stages are by the clock on the wall); on a GPU all is by the clock.
+turns. On a processor time is this process's processor time, which other work on the machine does not lengthen; on a GPU
+it is by the clock on the wall. Stages are by that clock always, and told as their share of the plan's time.
 
 ``tflops`` is what a plan truly computes (counted by PyTorch) per second; ``ceiling`` what large matrix products reach
 on this machine. ``unet`` is the U-Net alone: the candidates' forward pass, and forward and backward of one chunk.
@@ -33,12 +33,14 @@ from plan_bench import MOST_CANDIDATES, Bench, Pass, Task, passes
 from plan_reference import reference
 from stopwatch import counted, forget_peak, matmul_ceiling, peak_gib, timed
 
+from models.errors import CompileError
 from models.fast import MODES, compile_networks
 from plan_protocol.messages import Plan
 
 MANY_STEPS = 10
 """Plans of more steps are timed once."""
 WAYS = ("batched", "sequential")
+PARTS = {"candidates": "all candidates forward", "gradient": "one chunk forward and backward"}
 
 
 def main(argv: list[str]) -> int:
@@ -49,7 +51,14 @@ def main(argv: list[str]) -> int:
     elif not torch.cuda.is_available():
         print("plan_latency: this machine has no GPU that PyTorch can use; --device cpu", file=sys.stderr)
         return 1
-    report = measure(arguments)
+    if arguments.json and not arguments.json.resolve().parent.is_dir():
+        print(f"plan_latency: --json {arguments.json}: there is no such folder", file=sys.stderr)
+        return 1
+    try:
+        report = measure(arguments)
+    except CompileError as error:
+        print(f"plan_latency: --compile {arguments.compile}: {error}", file=sys.stderr)
+        return 1
     print(table(report))
     if arguments.json:
         arguments.json.write_text(json.dumps(report, indent=1) + "\n")
@@ -64,15 +73,15 @@ def parser() -> argparse.ArgumentParser:
         "--candidates", type=int, choices=range(1, MOST_CANDIDATES + 1), default=8, metavar="N", help="(%(default)s)"
     )
     options.add_argument(
-        "--horizon", type=int, default=5, metavar="H", help="new frames; Ctrl-World has 4 (%(default)s)"
+        "--horizon", type=positive, default=5, metavar="H", help="new frames; Ctrl-World has 4 (%(default)s)"
     )
-    options.add_argument("--iterations", type=int, default=5, metavar="K", help="gradients (%(default)s)")
+    options.add_argument("--iterations", type=positive, default=5, metavar="K", help="gradients (%(default)s)")
     options.add_argument(
         "--steps",
-        type=lambda text: tuple(int(word) for word in text.split(",")),
-        default=(1, 2, 4, 50),
+        type=lambda text: tuple(positive(word) for word in text.split(",")),
+        default="1,2,4,50",
         metavar="A,B",
-        help="flow map steps, one plan for each number (1,2,4,50)",
+        help="flow map steps, one row for each number (%(default)s)",
     )
     options.add_argument(
         "--gradients",
@@ -81,10 +90,18 @@ def parser() -> argparse.ArgumentParser:
         help="through the last step of the flow map, or all; ours and plain alike (%(default)s)",
     )
     options.add_argument("--compile", choices=tuple(MODES), help="as `vidplan serve --compile`; ours alone")
-    options.add_argument("--repeats", type=int, default=1, metavar="R", help="plans each way; medians (%(default)s)")
-    options.add_argument("--threads", type=int, default=1, metavar="T", help="of a processor (%(default)s)")
+    options.add_argument(
+        "--repeats", type=positive, default=1, metavar="R", help="plans each way; medians (%(default)s)"
+    )
+    options.add_argument("--threads", type=positive, default=1, metavar="T", help="of a processor (%(default)s)")
     options.add_argument("--json", type=Path, metavar="FILE", help="write all numbers there")
     return options
+
+
+def positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 1 on")
+    return int(text)
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -157,7 +174,8 @@ def add(report: dict[str, Any], key: str, flop: float, seconds: dict[str, float]
     put(flop / 1e12, "tflop")
     put(flop / 1e12 / seconds["ours"], "tflops")
     for stage in plans["ours"][0].timings:
-        put(float(np.median([plan.timings[stage] for plan in plans["ours"]])), "stages_ms", stage)
+        shares = [plan.timings[stage] / plan.timings["total"] for plan in plans["ours"]]
+        put(1e3 * seconds["ours"] * float(np.median(shares)), "stages_ms", stage)
     for way in WAYS:
         put(seconds[way], "reference_seconds", way)
         put(seconds[way] / seconds["ours"], "ratio_to_reference", way)
@@ -204,11 +222,12 @@ def machine(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def table(report: dict[str, Any]) -> str:
     about = report["machine"]
-    stages = list(report["stages_ms"])
+    stages = [stage for stage in report["stages_ms"] if stage != "total"]
+    cuda = about["clock"] == "wall"
     lines = [
         f"{about['device']}, {about['precision']}, {about['size']} size, torch {about['torch']}, compiled: "
         f"{about['compile']}; {about['candidates']} candidates x {about['horizon']} frames x {about['iterations']} "
-        f"gradients through {about['gradients']} step(s); seconds are {about['clock']}",
+        f"gradients through {'all steps' if about['gradients'] == 'all' else 'the last step'}",
         "",
         "| steps | plan [s] | x batched | x sequential | TFLOP | TFLOP/s | of ceiling | peak [GiB] | "
         + " | ".join(f"{stage} [ms]" for stage in stages)
@@ -222,11 +241,18 @@ def table(report: dict[str, Any]) -> str:
         cells += [f"{speed / report['ceiling_tflops']:.0%}", f"{report['peak_gib'][key]:.2f}"]
         cells += [f"{report['stages_ms'][stage][key]:.0f}" for stage in stages]
         lines.append("| " + " | ".join(cells) + " |")
-    lines += ["", f"matrix products reach {report['ceiling_tflops']:.3g} TFLOP/s"]
+    lines += [
+        "",
+        f"plan: seconds by {'the clock on the wall' if cuda else 'processor time'}, shared out among the stages",
+        "x batched, x sequential: how many times as long the plain way took, all candidates at once or one by one",
+        f"peak: {'tensors on the GPU' if cuda else 'the whole process'}",
+        f"ceiling: matrix products reach {report['ceiling_tflops']:.3g} TFLOP/s in this run",
+    ]
     for name, alone in report["unet"].items():
         lines.append(
-            f"U-Net, {name} (batch {alone['rows']}): {alone['seconds']:.4f} s, {alone['tflops']:.3g} TFLOP/s, "
-            f"{alone['share_of_ceiling']:.0%} of the ceiling, {alone['ratio_to_reference']:.2f} x the plain one"
+            f"U-Net alone, {PARTS[name]} (batch {alone['rows']}): {alone['seconds']:.4f} s, {alone['tflops']:.3g} "
+            f"TFLOP/s, {alone['share_of_ceiling']:.0%} of the ceiling; diffusers' own takes "
+            f"{alone['ratio_to_reference']:.2f} times as long"
         )
     worst = max(value for way in report["largest_difference"].values() for value in way.values())
     lines.append(f"largest difference between a plan and the plain one (rewards, metres, rad): {worst:.1e}")
