@@ -176,3 +176,24 @@ def test_a_compiled_block_computes_what_it_did() -> None:
     before = block(x, token)
     fast.compile_networks(SimpleNamespace(networks=lambda: (block,)), "kernels", "cpu")
     torch.testing.assert_close(block(x, token), before, atol=1e-5, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_each_network_is_captured_whole_and_computes_what_it_did(
+    model: CtrlWorldModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = torch.randn(1, 5, 4, 8, 8, generator=torch.Generator().manual_seed(2))
+    poses, noise = torch.full((1, 9, 7), 0.4), torch.ones(1, 5, 4, 8, 8)
+
+    def imagined() -> tuple[Tensor, Tensor]:
+        latents = model.imagine(history, poses[:, :5], poses[:, 5:], noise=noise).latents
+        return latents, model.autoencoder.decode_pixels(latents, 1)
+
+    before = imagined()
+    for (
+        network
+    ) in model.networks():  # as `Module.compile`, which cannot be undone; without the kernels: those take long
+        whole: Any = torch.compile(network._call_impl, backend="eager", dynamic=False, fullgraph=True)
+        monkeypatch.setattr(network, "_compiled_call_impl", whole)
+    for one, other in zip(imagined(), before, strict=True):
+        torch.testing.assert_close(one, other)
