@@ -9,8 +9,9 @@ the fixed cameras, and less of it where the object is that was asked for: the re
 when the winner's motion also brings the tool nearer to a stranger, and more so than to what was asked for.
 
 Imagination does not depend on the weighting, so one run judges all of them: with uncertainty (the planner's settings),
-with that of the video alone (`weighting.py`) or of things alone (`known.py`), without either, and with ``--sweep``
-every shape of w, kappa and lambda of `KAPPAS` and `LAMBDAS`. Choose settings on other seeds than those that you report.
+with that of the video alone (`weighting.py`) or of things alone (`strangeness.py`), without either, and with
+``--sweep`` every shape of w, kappa and lambda of `KAPPAS` and `LAMBDAS`, and the odds of `STRANGE`. Choose settings on
+other seeds than those that you report.
 ``OUT/*.png`` shows the plans that are drawn without uncertainty, a row for each fixed camera: the frame, the imagined
 winner, its hallucinated relevance, the uncertainty of the video, what is unknown, the relevance as weighted.
 """
@@ -23,6 +24,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import product
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +47,11 @@ from planner_server.evaluation.simulator import OVERSAMPLING, Situation
 from planner_server.evaluation.truth import image_points
 from planner_server.ground import place_of
 from planner_server.judgement import Judgement
-from planner_server.known import believed
 from planner_server.planner import Planner
 from planner_server.render import colour_map
 from planner_server.scoring import cell_centres, on_cells, sureness
 from planner_server.service import build_planner, open_bundle
+from planner_server.strangeness import believed
 from planner_server.weighting import SHAPES, confidence_weight
 from robot_bridge.trials.statistics import rate
 from robot_model.conventions import PINCH_OFFSET, pose_to_matrix
@@ -64,6 +66,7 @@ NEARER = 0.01
 """Metres by which a motion must bring the tool nearer to count as going somewhere."""
 KAPPAS = {"exp": (0.3, 1.0, 2.0, 4.0, 8.0), "linear": (0.5, 1.0), "rational": (1.0, 3.0, 10.0), "power": (0.5, 1, 2)}
 LAMBDAS = (1.0, 2.0, 4.0, 8.0)
+STRANGE = (-3.0, -2.5, -2.0, -1.0, 0.0)
 ENLARGED = 4
 """Screen pixels per pixel of a view."""
 
@@ -86,7 +89,7 @@ def main(argv: list[str]) -> None:
     config = PlannerConfig(**{name: json.loads(value) for name, value in (e.split("=", 1) for e in arguments.set)})
     weightings = {
         "with": config,
-        "of the video alone": replace(config, strangers=0.0),
+        "of the video alone": replace(config, strange=inf),
         "of things alone": replace(config, doubt=0.0),
         "without": config.without_uncertainty(),
         **(sweep(config) if arguments.sweep else {}),
@@ -119,7 +122,8 @@ def main(argv: list[str]) -> None:
 def sweep(config: PlannerConfig) -> dict[str, PlannerConfig]:
     """Every weighting, by a name that says what it is."""
     shapes = [("exp", 0.0), *((shape, kappa) for shape in SHAPES for kappa in KAPPAS[shape])]
-    return {
+    odds = {f"strange {odds:g}": replace(config, strange=odds) for odds in STRANGE}
+    return odds | {
         f"{shape} {kappa:g}, lambda {centring:g}": replace(config, weighting=shape, doubt=kappa, centring=centring)
         for (shape, kappa), centring in product(shapes, LAMBDAS)
     }
@@ -230,7 +234,7 @@ def measure(
 def reweighted(judged: Judgement, bundle: Bundle, config: PlannerConfig) -> Judgement:
     """The same imagined futures under another weighting, from which follows where what is looked for lies."""
     spec, evidence = bundle.config, judged.evidence
-    seen = believed(evidence.seen, evidence.known.now, config)
+    seen = believed(evidence.seen, evidence.strange.now, config)
     trusted = (seen * sureness(evidence.h[:, 0], seen.shape, config)).numpy()
     pose, poses = judged.scene.poses[0, -1].double().numpy(), torch.as_tensor(evidence.actions).float()
     place = place_of(trusted, spec.cameras, spec.image_size, pose, config.visible, config.region)
@@ -279,7 +283,7 @@ def winning_region(judged: Judgement, config: PlannerConfig) -> Tensor:
 
 def modulated(judged: Judgement, config: PlannerConfig) -> Tensor:
     """w(h) R of known things, ``(B, H, V, a, b)``."""
-    relevance, h = believed(judged.evidence.relevance, judged.evidence.known.later, config), judged.evidence.h
+    relevance, h = believed(judged.evidence.relevance, judged.evidence.strange.later, config), judged.evidence.h
     fine = on_cells(h.flatten(0, 1), relevance.shape[-2:]).view_as(relevance)
     return relevance * confidence_weight(fine, config.doubt, config.weighting)
 
@@ -314,7 +318,7 @@ def draw(
     maps = (
         evidence.relevance[best, frame],
         evidence.h[best, frame],
-        1 - evidence.known.later,
+        torch.sigmoid(evidence.strange.later - config.strange),
         modulated(judged, weightings["with"])[best, frame],
     )
     rows = []

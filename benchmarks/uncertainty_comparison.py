@@ -178,7 +178,7 @@ def cost_of_plans(bundle: Bundle, judge_of: Callable[[str], Contender], rounds: 
         judge: Any = bundle.uncertainty if name == HEAD else judge_of(name).judge
         model = bundle.world_model if name == HEAD else featured
         changed = replace(bundle, world_model=model, uncertainty=judge)
-        planners[name] = build_planner(changed, PlannerConfig(unsure=1.0))  # black pictures are unfamiliar
+        planners[name] = build_planner(changed, PlannerConfig().never_uncertain())  # black pictures are unfamiliar
     seconds: dict[str, list[float]] = {name: [] for name in planners}
     videos = []
     for number in range(rounds + 1):

@@ -197,8 +197,9 @@ class Plan:
         timings: Stage -> milliseconds (``queue``, ``decode``, ``encode_frames``, ``propose``, ``imagine``, ``score``,
             ``refine``, ``render``, ``total``).
         imagination: Present when frames were wanted.
-        status: ``confident``, or ``uncertain``: every candidate's future is uncertain beyond the planner's bound. The
+        status: ``confident``, or ``uncertain``: no candidate's future can be trusted. The
             chunk explores; a robot should follow it slowly, and not for long without asking a person.
+        doubt: Why it is uncertain, for people; empty for a confident plan.
     """
 
     observation_stamp: float
@@ -213,6 +214,7 @@ class Plan:
     timings: dict[str, float] = field(default_factory=dict)
     imagination: Imagination | None = None
     status: str = "confident"
+    doubt: str = ""
 
 
 @dataclass(frozen=True)

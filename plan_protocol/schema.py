@@ -131,6 +131,7 @@ BODIES: dict[str, Struct] = {
             "timings": MapOf(MILLISECONDS),
             "imagination": Maybe(_IMAGINATION),
             "status": Text(choices=PLAN_STATUS),
+            "doubt": Text(limits.MAX_ERROR_BYTES),
         },
     ),
     "progress": Struct(Progress, {"stage": NAME, "fraction": UNIT}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import inf
 
 LOCAL_PLANNERS = ("gradient", "cem", "mppi", "none")
 PROPOSERS = ("basis", "biased", "previous")
@@ -37,7 +38,9 @@ class PlannerConfig:
         progress: mu, weight of the expected return in the global planner's reward r + mu w(h) E[V].
         weighting: Shape of the weight w(h), see `weighting.SHAPES`.
         doubt: kappa of the weight w(h); 0 makes it 1 everywhere.
-        strangers: Share of its relevance that a thing loses which the models surely do not know, see `known`.
+        strange: Log-odds of showing something unknown at which a cell of the picture loses half its relevance, see
+            `strangeness`; infinite: every thing counts as known.
+        unfamiliar: Strangeness of light and cameras (1 is rare in training) beyond which the plan is uncertain.
         unsure: Mean h of an imagined video beyond which a candidate is uncertain. When all are, the plan says so, the
             chunk explores, and is not refined.
         visible: Relevance from which an object counts as seen in a view.
@@ -79,7 +82,8 @@ class PlannerConfig:
     progress: float = 0.5
     weighting: str = "exp"
     doubt: float = 0.3
-    strangers: float = 1.0
+    strange: float = -1.5
+    unfamiliar: float = 2.0
     unsure: float = 0.5
     visible: float = 0.3
     region: float = 0.5
@@ -98,4 +102,8 @@ class PlannerConfig:
 
     def without_uncertainty(self) -> PlannerConfig:
         """The same planner, blind to doubt: w = 1, every thing counts as known, nothing explored, never uncertain."""
-        return replace(self, doubt=0.0, strangers=0.0, exploration=0.0, unsure=1.0)
+        return replace(self, doubt=0.0, strange=inf, exploration=0.0).never_uncertain()
+
+    def never_uncertain(self) -> PlannerConfig:
+        """The same planner, but no plan only explores."""
+        return replace(self, unfamiliar=inf, unsure=1.0)

@@ -13,10 +13,10 @@ from planner_server.alignment import LongAxis
 from planner_server.config import PlannerConfig
 from planner_server.imagination import Scene
 from planner_server.instruction import Task
-from planner_server.known import Known, believed
 from planner_server.limits import Limits
 from planner_server.proposers.interfaces import Proposal, Situation
 from planner_server.scoring import Scores, score
+from planner_server.strangeness import Strange, believed
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Evidence:
         centres: ``(B, H, V, 2)`` desired centres c, image widths.
         aside: ``(B, H)`` metres between the commanded tool and the object's place, seen from above.
         seen: ``(V, a, b)`` relevance of what is looked for in the newest real frame.
-        known: How far things are known to the models.
+        strange: What of the scene the models do not know.
         view_weights: ``(V,)`` weight of each view where it sees the object.
         travel: ``(B,)`` share of the longest allowed path flown with the gripper left alone; upwards it counts whole,
             sideways half, downwards not at all.
@@ -44,7 +44,7 @@ class Evidence:
     centres: Tensor
     aside: Tensor
     seen: Tensor
-    known: Known
+    strange: Strange
     view_weights: Tensor
     travel: Tensor
     toggles: Tensor
@@ -52,23 +52,28 @@ class Evidence:
 
     def scores(self, config: PlannerConfig) -> Scores:
         """w(h^i) R(o^i, a^i), see `scoring.score`."""
-        relevance = believed(self.relevance, self.known.later, config)
-        seen_now = believed(self.seen, self.known.now, config).amax((-2, -1))
+        relevance = believed(self.relevance, self.strange.later, config)
+        seen_now = believed(self.seen, self.strange.now, config).amax((-2, -1))
         views = seen_now, self.view_weights
         return score(relevance, self.h, self.centres, self.aside, *views, self.travel, config)
 
-    def uncertain(self, config: PlannerConfig) -> bool:
-        """Whether every candidate's future is uncertain beyond the bound."""
-        return bool((self.h.mean((1, 2, 3, 4)) > config.unsure).all())
+    def doubt(self, config: PlannerConfig) -> str:
+        """Why no candidate can be trusted, for people; empty where some can."""
+        scenery, least_h = float(self.strange.scenery), float(self.h.mean((1, 2, 3, 4)).min())
+        if scenery > config.unfamiliar:
+            return f"light or cameras are not those of the training: strangeness {scenery:.1f}, where 1 is rare"
+        if least_h > config.unsure:
+            return f"every imagined future is uncertain: {least_h:.2f} or more, where {config.unsure:.2f} is the bound"
+        return ""
 
     def reward(self, r: Scores, config: PlannerConfig) -> Tensor:
         """``(B,)``: what the arg max is over.
 
         r knows where the tool is, neither how it is turned nor what the fingers do: there E[V] decides, and fingers
-        that move for nothing cost a little. Where all futures are uncertain neither is believed, and the one that
+        that move for nothing cost a little. Where no future can be trusted neither is believed, and the one that
         teaches most wins.
         """
-        if self.uncertain(config):
+        if self.doubt(config):
             return r.exploration
         wanted = config.progress * r.weight * self.value - config.regrip_cost * self.toggles
         return shared_by_motion(r.reward, self.actions) + wanted
@@ -91,7 +96,7 @@ class Judgement:
         evidence: What the verdict rests on.
         scores: The weighted semantic reward, in parts.
         reward: ``(B,)`` what the arg max was over.
-        uncertain: Every candidate was uncertain beyond the bound; the winner explores.
+        doubt: Why no candidate can be trusted; empty where some can. If none can, the winner explores.
     """
 
     task: Task
@@ -106,7 +111,7 @@ class Judgement:
     evidence: Evidence
     scores: Scores
     reward: Tensor
-    uncertain: bool
+    doubt: str
 
     @property
     def phrase(self) -> str:
@@ -121,7 +126,7 @@ class Judgement:
     @property
     def winner(self) -> np.ndarray:
         """``(H, 7)`` the best candidate, at rest after the frame that earned its reward; one that explores goes on."""
-        if self.uncertain:
+        if self.doubt:
             return self.evidence.actions[self.best]
         return rest_after(self.evidence.actions[self.best], int(self.scores.frame[self.best]))
 

@@ -15,8 +15,8 @@ from planner_server.centring import centres_of
 from planner_server.config import PlannerConfig
 from planner_server.imagination import shared_noise
 from planner_server.judgement import Judgement
-from planner_server.known import believed
 from planner_server.scoring import Scores, reached, score
+from planner_server.strangeness import believed
 from planner_server.weighting import confidence_weight
 
 NEXT_SEED = 7919
@@ -115,5 +115,5 @@ class LocalObjective:
         c = centres_of(spec.cameras, spec.image_size, chunks, beyond(aside, judged.carrying, config))
         views = judged.scores.views
         still = chunks.new_zeros(len(chunks))
-        looked_for = believed(looked_for.detach(), judged.evidence.known.later, config)
+        looked_for = believed(looked_for.detach(), judged.evidence.strange.later, config)
         return score(looked_for, h, c, aside, (views > 0).to(views), views, still, config)

@@ -24,7 +24,6 @@ from planner_server.ground import place_of
 from planner_server.imagination import Scene, shared_noise
 from planner_server.instruction import understand
 from planner_server.judgement import Evidence, Judgement
-from planner_server.known import believed, known_things
 from planner_server.limits import Limits, project
 from planner_server.local_planners.choose import local_planner
 from planner_server.local_planners.interfaces import Budget, Problem
@@ -34,6 +33,7 @@ from planner_server.proposers.interfaces import Proposal, Proposer, Situation
 from planner_server.render import render
 from planner_server.scoring import reached, sureness
 from planner_server.stages import Stages
+from planner_server.strangeness import believed, strange_things
 from robot_model.conventions import PINCH_OFFSET
 from robot_model.kinematics import ArmKinematics
 
@@ -79,7 +79,7 @@ class Planner:
         winner, situation = judged.winner, judged.situation
 
         with stage("refine"):  # local planner: GradOpt, K iterations; what cannot be trusted is not climbed
-            local_planner = Unrefined() if judged.uncertain else self._local_planner
+            local_planner = Unrefined() if judged.doubt else self._local_planner
             budget = Budget(self.config.iterations, check=stage.check)
             objective = self.objective(judged, request.seed)
             local = local_planner.refine(self.problem(judged, objective), budget)
@@ -105,7 +105,8 @@ class Planner:
             proposers=judged.notes,
             timings={**stage.timings, "total": 1e3 * (time.perf_counter() - begun)},
             imagination=imagination,
-            status="uncertain" if judged.uncertain else "confident",
+            status="uncertain" if judged.doubt else "confident",
+            doubt=judged.doubt,
         )
 
     def judge(self, request: PlanRequest, context: Context, stage: Stages | None = None) -> Judgement:
@@ -130,7 +131,7 @@ class Planner:
         with stage("encode_frames"), torch.no_grad():
             now, scene = self._observe(request)
             seen = self._bundle.semantic.relevance(now.history[:, -1:], phrase)[0, 0]
-            known = known_things(self._bundle, now.history[:, -1], seen, self.config.visible)
+            strange = strange_things(self._bundle, now.history[:, -1], seen, self.config.visible)
 
         with stage("propose"):  # A = {a^i} <- u(o, l)
             situation = self._situation(request, context.robot_id)
@@ -145,15 +146,15 @@ class Planner:
         with stage("score"), torch.no_grad():  # r^i <- w(h^i) R(o^i, a^i), arg max over i
             relevance = {p: self._bundle.semantic.relevance(o.latents, p) for p in {phrase, task.target}}
             V = reached(self._bundle.value.expected(self._bundle.value(o, relevance[task.target]))).mean(1)
-            trusted = believed(seen, known.now, self.config) * sureness(h.h[:, 0], seen.shape, self.config)
+            trusted = believed(seen, strange.now, self.config) * sureness(h.h[:, 0], seen.shape, self.config)
             place, axis = self._seen_at(trusted, now)
             aside = metres_aside(poses, place)
             c = centres_of(spec.cameras, spec.image_size, poses, beyond(aside, carrying, self.config))
             views, (travel, toggles) = self._view_weights(), self._travel(A, situation.start)
-            evidence = Evidence(A, relevance[phrase], h.h, c, aside, seen, known, views, travel, toggles, V)
+            evidence = Evidence(A, relevance[phrase], h.h, c, aside, seen, strange, views, travel, toggles, V)
             r = evidence.scores(self.config)
             reward = evidence.reward(r, self.config)
-            uncertain = evidence.uncertain(self.config)
+            doubt = evidence.doubt(self.config)
         return Judgement(
             task,
             carrying,
@@ -167,7 +168,7 @@ class Planner:
             evidence,
             r,
             reward,
-            uncertain,
+            doubt,
         )
 
     def objective(self, judged: Judgement, seed: int) -> LocalObjective:

@@ -35,6 +35,7 @@ def plan_fields(plan: Plan, number: int, request_id: int, latency_ms: float) -> 
         "objective": list(plan.objective),
         "uncertainty": plan.uncertainty,
         "status": plan.status,
+        "doubt": plan.doubt,
         "proposers": plan.proposers,
         "timings": plan.timings,
         "latency_ms": round(latency_ms, 1),

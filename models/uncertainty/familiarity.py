@@ -81,6 +81,7 @@ class Strangeness:
         scene: ``(B, V, h, w)`` distance of every latent cell from the training, in standard deviations.
         thing: ``(B, V, 2h, 2w)`` log-odds that a patch shows something unknown.
         views: ``(B, V)``; about 0 for a familiar view, 1 where 5 % of them show a thing as strange.
+        scenery: ``(B,)`` of light and cameras alone, on the scale of ``state``.
         state: ``(B,)``, all views together: 0 for the median familiar state, 1 where 2.5 % of them are as strange.
         percentile: ``(B,)`` share of the held-out familiar states that are less strange.
     """
@@ -88,6 +89,7 @@ class Strangeness:
     scene: Tensor
     thing: Tensor
     views: Tensor
+    scenery: Tensor
     state: Tensor
     percentile: Tensor
 
@@ -128,11 +130,12 @@ class Familiarity(nn.Module):
         thing = logits[:, :, -1] - logits[:, :, :-1].logsumexp(dim=2)
         scene = ((self._views(latents) - self.mean) / self.deviation).square().mean(dim=2).sqrt()
         views = _scaled(self.summary(scene, thing), self.view_scale)
-        both = _joined(_scaled(views.mean(dim=2), self.state_scale))
+        kinds = _scaled(views.mean(dim=2), self.state_scale)
+        both = _joined(kinds)
         middle, rare = _quantile(self.percentiles, 0.5), _quantile(self.percentiles, RARE)
         rank = torch.searchsorted(self.percentiles, both.contiguous()) / (PERCENTILES - 1)
         state = (both - middle) / (rare - middle).clamp(min=1e-6)
-        return Strangeness(scene, thing, _joined(views), state, rank.clamp(max=1))
+        return Strangeness(scene, thing, _joined(views), kinds[:, 0], state, rank.clamp(max=1))
 
     def logits(self, latents: Tensor, semantic: SemanticHead) -> Tensor:
         """Class logits ``(B, V, classes + 1, 2h, 2w)`` of every patch, the last for what is in none of the classes."""

@@ -132,15 +132,18 @@ class Ranker:
 
 def imagined_rewards(judged: Judgement, config: PlannerConfig) -> dict[str, Tensor]:
     """Rewards ``(K,)`` of the same imagined futures: the planner's own, and without one or another part of it."""
-    evidence, no_value = judged.evidence, replace(config, progress=0.0)
-    sure = replace(evidence, h=torch.zeros_like(evidence.h))
+    evidence, blind = judged.evidence, config.without_uncertainty()
     fixed = replace(evidence, view_weights=evidence.view_weights * (evidence.view_weights == 1))
+
+    def reward(of: Evidence, settings: PlannerConfig) -> Tensor:
+        return of.reward(of.scores(settings), settings)
+
     return {
         "planner": judged.reward,
-        "without_value": evidence.reward(evidence.scores(no_value), no_value),
-        "without_uncertainty": sure.reward(sure.scores(config), config),
-        "without_wrist": fixed.reward(fixed.scores(config), config),
-        "without_value_and_uncertainty": sure.reward(sure.scores(no_value), no_value),
+        "without_value": reward(evidence, replace(config, progress=0.0)),
+        "without_uncertainty": reward(evidence, blind),
+        "without_wrist": reward(fixed, config),
+        "without_value_and_uncertainty": reward(evidence, replace(blind, progress=0.0)),
     }
 
 

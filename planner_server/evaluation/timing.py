@@ -94,7 +94,7 @@ def describe_machine() -> dict[str, Any]:
 
 
 def _planner(bundle: Bundle, steps: int) -> Planner:
-    config = PlannerConfig(flow_steps=steps, iterations=ITERATIONS, unsure=1.0)  # black pictures are unfamiliar
+    config = PlannerConfig(flow_steps=steps, iterations=ITERATIONS).never_uncertain()  # black pictures are unfamiliar
     arms = [ArmKinematics(franka(name)) for name in bundle.config.robots]
     eight = FirstEight(BasisProposer(config.speeds, config.yaw_speed))
     return Planner(bundle, (eight,), arms, build_planner(bundle, config).limits, config)

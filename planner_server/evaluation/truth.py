@@ -14,7 +14,7 @@ from models.cameras import Camera
 from planner_server.config import PlannerConfig
 from planner_server.evaluation.simulator import Outcomes, Situation
 from planner_server.judgement import Evidence
-from planner_server.known import Known
+from planner_server.strangeness import nothing_strange
 from planner_server.view_geometry import NEAREST_DEPTH, desired_centres
 from robot_model.conventions import pose_to_matrix
 
@@ -49,7 +49,7 @@ def true_evidence(
         centres=torch.from_numpy(desired_centres(cameras, size, outcomes.poses, above)).float(),
         aside=torch.from_numpy(np.linalg.norm((outcomes.tool - place)[..., :2], axis=-1)).float(),
         seen=seen,
-        known=Known(torch.ones_like(seen), torch.ones_like(seen)),
+        strange=nothing_strange(seen),
         view_weights=judged.view_weights,
         travel=nothing,
         toggles=nothing,

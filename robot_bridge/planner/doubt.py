@@ -85,13 +85,13 @@ class Doubt:
             self.stance = Stance.ASKING
             return Weighed(
                 0.0,
-                f"the planner is unsure of every future it imagines: {self._uncertain} plans in {waited:.1f} s. "
-                "Look at the cell (light, cameras, unknown objects), then change it or give another instruction",
+                f"the planner trusts none of its futures, {self._uncertain} plans in {waited:.1f} s: {plan.doubt}. "
+                "Look at the cell, then change it or give another instruction",
             )
         self.stance = Stance.EXPLORING
         return Weighed(
             self._speed,
-            f"uncertainty {plan.uncertainty:.2f}: explores at {100 * self._speed:.0f} % of its speed "
+            f"{plan.doubt}: explores at {100 * self._speed:.0f} % of its speed "
             f"({self._uncertain} of at most {self._plans:.0f} plans)",
         )
 

@@ -122,6 +122,7 @@ def _plans(draw) -> Plan:
         "uncertainty": draw(_unit),
         "refined": draw(st.booleans()),
         "status": draw(st.sampled_from(["confident", "uncertain"])),
+        "doubt": draw(_text),
         "proposers": draw(st.dictionaries(_text, _text, max_size=3)),
         "timings": draw(st.dictionaries(_text, _positive, max_size=3)),
     }

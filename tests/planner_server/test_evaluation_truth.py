@@ -19,7 +19,7 @@ from planner_server.evaluation.truth import (
     with_hidden_place,
 )
 from planner_server.judgement import Evidence
-from planner_server.known import Known
+from planner_server.strangeness import nothing_strange
 from planner_server.view_geometry import desired_centres
 
 CELLS = (24, 40)
@@ -28,7 +28,7 @@ CELLS = (24, 40)
 def judged() -> Evidence:
     relevance, views = torch.zeros(2, H, 3, *CELLS), torch.tensor([1.0, 1.0, 0.2])
     nowhere, still, unseen = torch.zeros(2, H), torch.zeros(2), torch.zeros(3, *CELLS)
-    seen, centres = (unseen, Known(unseen, unseen)), torch.zeros(2, H, 3, 2)
+    seen, centres = (unseen, nothing_strange(unseen)), torch.zeros(2, H, 3, 2)
     return Evidence(np.zeros((2, H, 7)), relevance, relevance, centres, nowhere, *seen, views, still, still, still)
 
 
