@@ -20,6 +20,7 @@ from robot_bridge.bags.mapping import BagMapping
 from robot_bridge.bags.mcap_salvage import CutOffError
 from robot_bridge.bags.recorded import COMPRESSED, IMAGE, JOINT_STATE, NEEDED, STRING, Recorded, decode, recorded_robot
 from robot_bridge.bags.translate import Translator, compressed
+from robot_bridge.bags.units import Units
 from robot_model import ros_names
 
 
@@ -60,7 +61,7 @@ class Bag:
             self._fall_back(error)
         if mapping is None:
             self._take_compressed()
-        self.problems += judge(self.topics, self.mapping, self.joint_names)
+        self.problems += judge(self.topics, self.mapping, self.joint_names) + self._units.problems(self.robot)
 
     @property
     def needed(self) -> dict[str, str]:
@@ -168,12 +169,13 @@ class Bag:
                 self.topics = {c.topic: Topic(c.topic, c.msgtype) for c in reader.connections}
         watched = {self.mapping.recorded_names[name] for name in NEEDED}
         watched |= {compressed(name) for name in watched}
-        fingerprint = blake2b(digest_size=16)
+        fingerprint, self._units = blake2b(digest_size=16), Units(self.mapping)
         for message in self.recorded():
             topic = self.topics.setdefault(message.topic, Topic(message.topic, message.type))
             topic.count += 1
             topic.first = message.log_time if topic.count == 1 else min(topic.first, message.log_time)
             topic.last = max(topic.last, message.log_time)
+            self._units.see(message)
             if message.topic in watched:
                 fingerprint.update(message.data)
                 self._look(topic, message)

@@ -20,7 +20,7 @@ class Problem:
 
     Attributes:
         kind: ``truncated``, ``missing_topic``, ``wrong_type``, ``wrong_joints``, ``out_of_order``, ``undecodable``,
-            ``clock``, ``slow``, ``no_gripper`` or ``no_instruction``.
+            ``clock``, ``units``, ``slow``, ``no_gripper`` or ``no_instruction``.
         text: What was found, where, and what to do.
         damage: The recording itself is faulty (as opposed to: something optional is not in it).
     """
@@ -151,8 +151,11 @@ def _judge_messages(topic: Topic, mapping: BagMapping) -> list[Problem]:
 def _missing(name: str, kinds: Sequence[str], topics: Mapping[str, Topic], mapping: BagMapping) -> str:
     known = set(mapping.recorded_names.values())
     others = sorted(other for other, topic in topics.items() if topic.type in kinds and other not in known)
-    hint = f" The bag has these {' and '.join(kinds)} topics: {', '.join(others)}. {MAP_IT}" if others else ""
-    return (
-        f"{name} ({kinds[0]}) is missing, so nothing can be planned.{hint} "
-        f"Record it under that name, e.g. `ros2 bag record -s mcap {name} ...` with the driver remapped to it."
+    hint = f" The bag has these {' and '.join(kinds)} topics: {', '.join(others)}." if others else ""
+    stock = BagMapping().recorded_names.values()
+    advice = f" {MAP_IT}" * bool(others) + (
+        f" Record it under that name, e.g. `ros2 bag record -s mcap {name} ...` with the driver remapped to it."
+    )
+    return f"{name} ({kinds[0]}) is missing, so nothing can be planned.{hint}" + (
+        advice if name in stock else " Mend its name in the mapping file."
     )

@@ -78,7 +78,7 @@ class Translator:
 
     def _feel(self, message: Recorded, source: GripperSource) -> None:
         decoded = decode(message)
-        value = None if decoded is None else _gripper_value(message.type, decoded, source)
+        value = None if decoded is None else gripper_value(message.type, decoded, source)
         if value is not None and np.isfinite(value):
             self._closed = source.fraction(value)
 
@@ -121,7 +121,8 @@ def _stamped(message: Recorded, stamp: int) -> Recorded:
     return replace(message, data=bytes(data))
 
 
-def _gripper_value(kind: str, decoded: Any, source: GripperSource) -> float | None:
+def gripper_value(kind: str, decoded: Any, source: GripperSource) -> float | None:
+    """The recorded number of the gripper in a decoded message; None where it has none."""
     if kind == JOINT_STATE:
         at = decoded.name.index(source.joint) if source.joint in decoded.name else None
         return None if at is None or at >= len(decoded.position) else float(decoded.position[at])

@@ -57,7 +57,9 @@ def joints(cell: Cell, look: Look) -> Check:
         n for n, q, low, high in zip(arm.joint_names, at, arm.lower, arm.upper, strict=True) if not low <= q <= high
     ]
     if outside:
-        advice = "is it the other arm? Panda and FR3 differ in joint 6; or move it inside in Desk"
+        advice = (
+            "is it the other arm? Panda and FR3 differ in joint 6; degrees instead of rad? else move it inside in Desk"
+        )
         return Check(
             "joint states", MISSING, f"{found}; outside the {cell.config.robot}'s limits: {', '.join(outside)}", advice
         )

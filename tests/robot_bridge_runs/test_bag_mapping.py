@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import foreign_bag
 import numpy as np
 import pytest
 from foreign_bag import CAMERAS, JOINTS, START, image, scene, write_foreign
@@ -186,6 +187,31 @@ def test_a_wrong_entry_is_named_with_its_file(tmp_path: Path, change: tuple[str,
     assert "wrong.yaml" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            {"gripper": GripperSource("/gripper_width", open=0.08, closed=0.0)},
+            "from 0 to 80, the mapping says open 0.08",
+        ),
+        ({"joints": (*JOINTS[:3], JOINTS[5], JOINTS[4], JOINTS[3], JOINTS[6])}, "another order of joints?"),
+    ],
+)
+def test_other_units_than_the_mapping_says_are_told(folder: Path, change: dict, words: str) -> None:
+    bag = Bag(folder / "mcap", BagMapping(**{**vars(load_mapping(folder / "lab.yaml")), **change}))
+    assert bag.damaged
+    assert [problem.kind for problem in bag.problems] == ["units"]
+    assert words in bag.problems[0].text
+
+
+def test_joints_in_degrees_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(foreign_bag, "DROID_RESET_JOINTS", np.degrees(DROID_RESET_JOINTS))
+    write_foreign(tmp_path / "bag", seconds=0.5)
+    (tmp_path / "lab.yaml").write_text(MAPPING)
+    (problem,) = Bag(tmp_path / "bag", load_mapping(tmp_path / "lab.yaml")).problems
+    assert "Are these degrees" in problem.text
+
+
 def test_a_mapping_that_does_not_fit_the_bag_says_what_is_missing(folder: Path) -> None:
     given = vars(load_mapping(folder / "lab.yaml"))
     wrong = BagMapping(
@@ -195,4 +221,7 @@ def test_a_mapping_that_does_not_fit_the_bag_says_what_is_missing(folder: Path) 
     assert not bag.plannable
     text = " ".join(problem.text for problem in bag.problems)
     assert "the mapping wants elbow too" in text
+    lost = BagMapping(**{**given, "cameras": {**given["cameras"], "wrist": "/hand/image"}})
+    (missing,) = [problem.text for problem in Bag(folder / "mcap", lost).problems]
+    assert "/hand_eye/image_raw. Mend its name in the mapping file" in missing
     assert "/no_gripper" in text
