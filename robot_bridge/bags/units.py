@@ -67,7 +67,7 @@ class Units:
             return ""
         return (
             f"{source.topic}: the gripper goes from {least:g} to {most:g}, the mapping says open {source.open:g}, "
-            f"closed {source.closed:g}. Other units (m, mm, degrees), another index or joint? Mend the mapping's gripper."
+            f"closed {source.closed:g}. Other units (mm, degrees), another index or joint? Mend the mapping's gripper."
         )
 
 
