@@ -100,7 +100,7 @@ def _plan_in_words(event: Event) -> str:
         text += f"  {chosen['name']:<12} reward {chosen['reward']:+.3f}"
     text += f"  uncertainty {event['uncertainty']:.2f}  {event['latency_ms']:6.0f} ms"
     text += "  refined" if event["refined"] else ""
-    text += "  UNCERTAIN" if event.get("status") == "uncertain" else ""
+    text += f"  UNCERTAIN: {event.get('doubt', '')}" if event.get("status") == "uncertain" else ""
     if not event["accepted"]:
         return text + "  NOT FOLLOWED"
     reasons = ", ".join(note["reason"] for note in event.get("notes", []))

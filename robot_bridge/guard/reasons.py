@@ -38,7 +38,7 @@ class Reason(str, Enum):
     PLAN_MISMATCHED = "plan_mismatched", "the plan answers another request, or has another shape or times"
     PLAN_NON_FINITE = "plan_non_finite", "the plan holds NaN, infinity or absurd numbers"
     PLAN_LATE = "plan_late", "the plan begins in the past and the arm has moved on since"
-    PLAN_UNCERTAIN = "plan_uncertain", "the planner is unsure of every future it imagines; it explores, slowed down"
+    PLAN_UNCERTAIN = "plan_uncertain", "the planner trusts none of the futures it imagines; it explores, slowed down"
     FIRST_WAYPOINT_FAR = "first_waypoint_far", "the plan does not begin where the arm is commanded to be"
     WORKSPACE = "workspace", "a waypoint is outside the workspace box"
     LINEAR_STEP = "linear_step", "the flange would move too fast between two waypoints"

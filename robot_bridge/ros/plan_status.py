@@ -47,6 +47,7 @@ class PlanStatuses:
             refined=told["refined"],
             uncertainty=float(told["uncertainty"]),
             status=told["status"],
+            doubt=told["doubt"],
             accepted=told["accepted"],
             mended=[note["reason"] for note in told.get("notes", ())],
         )

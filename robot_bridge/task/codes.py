@@ -37,7 +37,7 @@ class TaskError(IntEnum):
     REQUEST_TIMEOUT = 403, "the planner does not answer in time"
     PLAN_REFUSED = 500, "plans were refused until patience was over; the message has the last reason"
     STOPPED = 501, "the latched stop is set; call /vidplan/rearm"
-    OPERATOR_NEEDED = 502, "the planner is unsure of every future it imagines: look at the cell, then ask again"
+    OPERATOR_NEEDED = 502, "the planner trusts none of the futures it imagines: look at the cell, then ask again"
     NOT_FOLLOWING = 600, "the arm is not where it was told to be"
     ROBOT_FAULT = 601, "reflex, user stop, or a controller that is not active"
     INTERNAL = 900, "a fault of the bridge itself; its log says more"
