@@ -66,6 +66,21 @@ def straight(request: PlanRequest, step: np.ndarray, horizon: int = 5) -> np.nda
     return last + np.arange(1, horizon + 1)[:, None] * step
 
 
+FORWARD = np.array([0.015, 0.0, -0.01, 0.0, 0.0, 0.0, 0.0])
+
+
+def sway(step: np.ndarray = FORWARD, chunks: int = 2) -> Callable[[PlanRequest], Plan]:
+    """A planner that goes ``chunks`` forth and as many back."""
+    count = [0]
+
+    def plan(request: PlanRequest) -> Plan:
+        count[0] += 1
+        sign = 1 if (count[0] - 1) // chunks % 2 == 0 else -1
+        return make_plan(request, straight(request, sign * step))
+
+    return plan
+
+
 class EmptySpace:
     """Stands for `robot_bridge.guard.collision.Collision` where nothing is in the way."""
 
@@ -228,3 +243,7 @@ class FakeCell:
     def speed(self) -> float:
         """Largest joint speed of the arm now."""
         return float(np.abs(self.arm.state(self.time)[1]).max())
+
+    def reasons(self, name: str) -> list[str]:
+        """Of the events of a name."""
+        return [event["reason"] for event in self.events if event["event"] == name]
