@@ -233,6 +233,11 @@ class SharedSemanticReward:
                 return self._bench.bundle.semantic.relevance(latents, phrase)
         return self._crew.share("relevance", {"latents": latents}, {"phrase": phrase})["relevance"]
 
+    def features(self, latents: Tensor) -> Tensor:
+        """What a bundle's familiarity looks at, see `models.semantic.SemanticHead`: of one frame, which stays here."""
+        with self._bench.turn:
+            return self._bench.bundle.semantic.features(latents)
+
 
 def alone(rows: Tensor) -> bool:
     """Whether a batch stays here: it is one candidate, or a gradient is wanted."""

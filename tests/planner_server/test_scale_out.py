@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 import torch
 
+from models.bundle import read_config
 from models.testing import random_bundle
+from models.uncertainty.familiarity import Familiarity, FamiliarityConfig, save_familiarity
 from plan_protocol.errors import BusyError, CancelledError
 from plan_protocol.messages import Plan, PlanRequest
 from plan_protocol.server import Context
@@ -29,7 +31,11 @@ CONFIG = PlannerConfig(iterations=1, unsure=1.0, flow_steps=1)
 
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
-    return Recipe(random_bundle(tmp_path_factory.mktemp("scale")), "cpu", CONFIG, threads=1)
+    torch.manual_seed(0)
+    folder = random_bundle(tmp_path_factory.mktemp("scale"))
+    spec = read_config(folder)
+    save_familiarity(Familiarity(FamiliarityConfig.of(spec.semantic, (6, 10), classes=5)), folder)
+    return Recipe(folder, "cpu", CONFIG, threads=1)
 
 
 @pytest.fixture(scope="module")
