@@ -16,6 +16,13 @@ LOOK_PERIOD = 0.1
 """Seconds between two looks at the driver."""
 
 
+FALLEN = {
+    Phase.CLEARING_ERRORS: "the arm is in error, or no longer under this computer's control (look at Desk)",
+    Phase.ACTIVATING_HARDWARE: "the arm's hardware component is not active any more",
+    Phase.SWITCHING_CONTROLLER: "the arm's controller is not active any more",
+}
+
+
 class DriverPort(RecoveryPort, Protocol):
     """A driver that may not have said anything yet."""
 
@@ -44,7 +51,7 @@ class RecoveryDesk:
         """
         self._port, self._tell = port, tell
         self._recovery = Recovery(port)
-        self._running = False
+        self._running = self._was_ready = False
         self._looked = float("-inf")
         self.phase = Phase.READY
 
@@ -79,6 +86,12 @@ class RecoveryDesk:
             return Finding(Reason.USER_STOPPED, IN_WORDS[Phase.USER_STOPPED])
         if mode is RobotMode.REFLEX and not self._running:
             return Finding(Reason.ROBOT_REFLEX, "the arm stopped itself: look why, then call /vidplan/recover")
+        self._was_ready |= self.phase is Phase.READY
+        if (
+            self._was_ready and not self._running and self.phase in FALLEN
+        ):  # a driver that starts up is not in order yet
+            self._was_ready = False
+            return Finding(Reason.BACKEND_ERROR, f"{FALLEN[self.phase]}: call /vidplan/recover, then re-arm")
         return None
 
     def objection(self) -> Finding | None:

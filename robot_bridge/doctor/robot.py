@@ -11,6 +11,7 @@ from robot_bridge.bags.recorded import ROBOTS, recorded_robot
 from robot_bridge.doctor.cameras import FUTURE, OLD, clock_advice
 from robot_bridge.doctor.check import MISSING, NOTE, OK, SKIPPED, Cell, Check
 from robot_bridge.listening.look import Look
+from robot_bridge.sensing.joint_states import finger_joints
 from robot_model.franka import franka
 from robot_model.gripper import KNUCKLE_JOINT
 
@@ -63,10 +64,9 @@ def joints(cell: Cell, look: Look) -> Check:
         return Check(
             "joint states", MISSING, f"{found}; outside the {cell.config.robot}'s limits: {', '.join(outside)}", advice
         )
-    if KNUCKLE_JOINT not in names and cell.config.gripper != "none":
-        return Check(
-            "joint states", NOTE, f"{found}; no {KNUCKLE_JOINT} in the last one", "is the gripper's driver up?"
-        )
+    hand = finger_joints(arm.name)[0] if cell.config.gripper == "franka_hand" else KNUCKLE_JOINT
+    if hand not in names and cell.config.gripper != "none":
+        return Check("joint states", NOTE, f"{found}; no {hand} in the last one", "is the gripper's driver up?")
     return Check("joint states", OK, found)
 
 

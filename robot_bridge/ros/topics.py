@@ -45,7 +45,7 @@ INTERFACES: tuple[Interface, ...] = (
     Interface(
         "{cameras}", "sensor_msgs/Image or CompressedImage", "in", "one per camera; bgra8, rgb8, bgr8 and others"
     ),
-    Interface("{joint_topic}", "sensor_msgs/JointState", "in", "the seven joints, and the gripper's knuckle"),
+    Interface("{joint_topic}", "sensor_msgs/JointState", "in", "the seven joints; the gripper's knuckle or finger"),
     Interface(INSTRUCTION, "std_msgs/String", "in", "the task in words; empty: stand still"),
     Interface("{arm_command_topic}", "by {backend}", "out", "guarded motion; does not exist in a dry run"),
     Interface("{gripper_command_topic}", "by {gripper}", "out", "on edges only; does not exist in a dry run"),

@@ -32,6 +32,16 @@ def test_the_gripper_may_have_messages_of_its_own():
     assert (sample.velocities == 0.5).all()
 
 
+@pytest.mark.parametrize(("finger", "gripper"), [(0.04, 0.0), (0.01, 0.75), (-0.001, 1.0)])
+def test_the_franka_hand_is_read_by_its_finger(finger, gripper):
+    reader = JointReader("fr3")
+    assert reader.read(1.0, ["fr3_finger_joint1", "fr3_finger_joint2"], [finger, finger], []) is None
+    assert reader.unknown == ()
+    sample = reader.read(1.1, FR3.joint_names, ANGLES, [])
+    assert sample is not None
+    assert sample.gripper == pytest.approx(gripper)
+
+
 def test_another_arm_is_noticed():
     reader = JointReader("panda")
     assert reader.read(1.0, FR3.joint_names, ANGLES, []) is None

@@ -56,6 +56,30 @@ def test_a_reflex_stops_the_bridge_and_recovery_waits_for_a_person():
     assert len(said) >= 4
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [({"controller": False}, "controller"), ({"hardware": False}, "hardware"), ({"mode": RobotMode.OTHER}, "Desk")],
+)
+def test_a_driver_that_falls_out_of_order_stops_the_bridge_once_it_was_in_order(change, words):
+    driver = Driver(RobotMode.IDLE)
+    desk, _ = desk_of(driver)
+    assert desk.step(0.0) is None, "it starts up: its controllers come one after another"
+    driver.hardware = driver.controller = True
+    assert desk.step(1.0) is None
+    vars(driver).update(change)
+    finding = desk.step(2.0)
+    assert finding is not None
+    assert finding.reason is Reason.BACKEND_ERROR
+    assert words in finding.detail
+    assert desk.objection() is not None
+    assert not driver.asked
+    assert desk.begin()[0]
+    for k in range(9):
+        assert desk.step(3.0 + k) is None, "on its way back it is not stopped again"
+        driver.take_effect()
+    assert desk.objection() is None
+
+
 def test_a_pressed_user_stop_is_for_a_person():
     driver = Driver(RobotMode.USER_STOPPED)
     desk, _ = desk_of(driver)

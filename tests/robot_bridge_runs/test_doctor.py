@@ -121,6 +121,15 @@ def test_a_small_picture_and_no_listener_are_told(cell: Any) -> None:
     assert (controller.state, arm_topic("panda") in controller.found) == ("missing", True)
 
 
+def test_the_gripper_that_is_there_is_looked_for(cell: Any) -> None:
+    said = sound()
+    hand = cell(said, gripper="franka_hand")
+    check = found(robot.robot(hand))["joint states"]
+    assert (check.state, "panda_finger_joint1" in check.found) == ("note", True)
+    said[JOINT_STATES].last.name[-1] = "panda_finger_joint1"
+    assert found(robot.robot(cell(said, gripper="franka_hand")))["joint states"].state == "ok"
+
+
 def test_the_controller_manager_is_asked_where_it_can_be(cell: Any) -> None:
     here = cell(sound())
     name = "panda_arm_controller"
