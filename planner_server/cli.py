@@ -187,6 +187,7 @@ def _serve(arguments: argparse.Namespace) -> int:
 
     from plan_protocol.errors import AddressError
     from plan_protocol.keys_cli import server_keys
+    from plan_protocol.security import check_bind_address
     from plan_protocol.server import PlanServer
     from planner_server.errors import StartError
     from planner_server.nominal import build_nominal
@@ -202,6 +203,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         return _serve_replicas(arguments, config)
     try:
         keys = server_keys(arguments.curve_keys) if arguments.curve_keys else None
+        check_bind_address(arguments.address, keys, arguments.allow_remote)  # before the models take their time
         bundle = open_bundle(arguments.bundle, arguments.device, judged=True)
         hurry(bundle, arguments.device, arguments.compile, arguments.gradients == "last")
         policy = None

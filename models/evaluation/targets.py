@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -55,8 +56,11 @@ class _Target:
             value, flaw = None, ""
         if value is None:
             return Verdict(self.what, target, "not measured", None)
-        measured = f"{value:.{self.digits}f}{self.unit}" + (f", {flaw}" if flaw else "")
-        return Verdict(self.what, target, measured, bool(compare(value, self.bound)) and not flaw)
+        met, digits = bool(compare(value, self.bound)), self.digits
+        while math.isfinite(value) and bool(compare(round(value, digits), self.bound)) is not met:
+            digits += 1  # 0.4452 is not "0.45, at least 0.45, missed"
+        measured = f"{value:.{digits}f}{self.unit}" + (f", {flaw}" if flaw else "")
+        return Verdict(self.what, target, measured, met and not flaw)
 
 
 def judge(results: Results) -> list[Verdict]:

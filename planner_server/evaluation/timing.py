@@ -76,7 +76,8 @@ def measure_plans(bundle: Bundle, plans: int, say: Callable[[str, float], None])
         "plans": plans,
         "threads": torch.get_num_threads(),
         "note": f"Median; H = {bundle.config.horizon}, {ITERATIONS} iterations, {CANDIDATES} candidates, no pictures. "
-        "CPU seconds: what the cores spent on a plan. Less than the seconds themselves: other work was in the way.",
+        "CPU seconds: what all threads together spent on a plan; with one thread, less than the seconds themselves "
+        "means that other work was in the way.",
     }
 
 

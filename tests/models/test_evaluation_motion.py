@@ -141,4 +141,5 @@ def test_targets_are_met_missed_or_not_measured():
     assert met["bundle"] is None
     table = targets_table(results)
     assert "0.60, p = 0.02" in table
+    assert "0.02004" in targets_table({"uncertainty": {"ece": 0.02004}}), "no figure looks met that is missed"
     assert targets_table({}).count("not measured") == len(judge({}))

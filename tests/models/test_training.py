@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -112,3 +113,14 @@ def test_calibration_of_honest_and_of_overconfident_probabilities():
     assert honest < 0.01
     assert proud == pytest.approx(0.45)
     assert worst == pytest.approx(0.45)
+
+
+def test_data_without_labels_is_refused_before_hours_of_other_stages(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    shutil.copytree(dataset, tmp_path / "data")
+    shutil.rmtree(tmp_path / "data" / "labels")
+    out = tmp_path / "out"
+    assert cli.main(["all", "--data", str(tmp_path / "data"), "--out", str(out), "--preset", "tiny"]) == 1
+    assert "no labels/classes.json" in capsys.readouterr().err
+    assert not (out / "autoencoder.json").exists()
