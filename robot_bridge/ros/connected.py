@@ -88,6 +88,14 @@ class Connected:
             return None
         return int(self._control.count_subscribers(config.arm_topic))
 
+    @property
+    def rivals(self) -> int:
+        """How many others publish commands for a real arm: a bridge in another terminal, a tool that moves joints."""
+        config = self.core.config
+        if config.dry_run or config.use_sim_time or config.backend not in TOPIC_BACKENDS:
+            return 0
+        return max(0, int(self._control.count_publishers(config.arm_topic)) - 1)
+
     def close(self) -> None:
         """Let go of robot, sensors and planner; nothing is sent any more."""
         for timer in self._timers:

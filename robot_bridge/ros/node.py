@@ -214,6 +214,14 @@ class BridgeNode:
         if core and self._connected:
             core.executor.want_frames(self._connected.plan_topics.frames_wanted)
             listeners = self._connected.listeners
+            if self._connected.rivals:
+                core.executor.stop(
+                    Finding(
+                        Reason.BACKEND_ERROR,
+                        f"somebody else publishes on {core.config.arm_topic}, too: two programs must not command one "
+                        "arm. End it (one that was killed is remembered for some 20 s), then re-arm",
+                    )
+                )
         entries = examine(core, self.state, listeners)
         self._health.publish(diagnostic_message(self._clock(), self.config.robot_id, entries))
 

@@ -13,6 +13,7 @@ rclpy = pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed: see
 from cell_fakes import SPEC  # noqa: E402
 from ros_cell import RosCell  # noqa: E402
 from ros_planner import Sway, free_address  # noqa: E402
+from trajectory_msgs.msg import JointTrajectory  # noqa: E402
 
 from plan_protocol.server import PlanServer  # noqa: E402
 from robot_bridge.config import BridgeConfig  # noqa: E402
@@ -20,6 +21,7 @@ from robot_bridge.errors import ConfigError  # noqa: E402
 from robot_bridge.recording import RunRecorder  # noqa: E402
 from robot_bridge.ros.node import BridgeNode  # noqa: E402
 from robot_model.franka import PANDA  # noqa: E402
+from robot_model.ros_names import arm_topic  # noqa: E402
 
 
 def serve(address: str) -> PlanServer:
@@ -126,6 +128,26 @@ def test_interrupted_cameras_end_in_a_hold_and_are_named(ros_context, cell):
         cell.wait_for(lambda: cell.heard("hold") and cell.speed() < 1e-3)
         cell.cameras_on = True
         cell.wait_for(lambda: cell.heard("resume"))
+    finally:
+        node.close()
+        server.close()
+
+
+def test_an_arm_that_somebody_else_commands_too_is_stopped(ros_context, cell):
+    address = free_address()
+    server = serve(address)
+    node = bridge(ros_context, address)
+    try:
+        cell.wait_for(lambda: cell.speed() > 0.02)
+        rival = cell.node.create_publisher(JointTrajectory, arm_topic("panda"), 1)
+        cell.wait_for(lambda: cell.heard("stop"))
+        assert cell.heard("stop")[-1]["reason"] == "backend_error"
+        assert "two programs" in cell.heard("stop")[-1]["detail"]
+        cell.wait_for(lambda: cell.speed() < 1e-3)
+        cell.node.destroy_publisher(rival)
+        cell.wait_for(lambda: not node._connected.rivals)
+        assert node._stages.configured.rearm() is None
+        cell.wait_for(lambda: cell.speed() > 0.02)
     finally:
         node.close()
         server.close()
