@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -118,12 +119,14 @@ class RunRecorder:
             summary = {**summary, "pictures_left_out": self.left_out}
         if self.failed:
             summary = {**summary, "not_recorded": self.failed}
-        try:
-            for file in self._lines.values():
-                file.close()
-            (self.directory / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
-        except OSError as error:
-            self._fail(error)
+        jobs: list[Callable[[], object]] = [file.close for file in self._lines.values()]
+        text = json.dumps(summary, indent=1) + "\n"
+        jobs.append(partial((self.directory / "summary.json").write_text, text, encoding="utf-8"))
+        for job in jobs:
+            try:
+                job()
+            except OSError as error:
+                self._fail(error)
 
     def _line(self, name: str, content: dict[str, Any]) -> None:
         self._jobs.put(lambda: self._write_line(name, content))

@@ -57,7 +57,7 @@ def write_sheet(path: Path, sheet: np.ndarray) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not cv2.imwrite(str(partial), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR)):
-            raise OSError("no picture could be encoded")
+            raise OSError("is the disk full?")
         os.replace(partial, path)
     except OSError as error:
         raise BridgeError(f"cannot write the picture {path}: {error}") from error

@@ -10,6 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from robot_bridge.errors import BridgeError
 from robot_bridge.report.page import build_page
 from robot_bridge.report.run import load_run
 from robot_bridge.report.summary import summarise, write_summary
@@ -25,7 +26,17 @@ def make_report(directory: Path, extra: Mapping[str, Any] | None = None) -> dict
 
     Returns:
         The summary.
+
+    Raises:
+        BridgeError: It cannot be written.
     """
+    try:
+        return _make(directory, extra)
+    except OSError as error:
+        raise BridgeError(f"no report in {directory}: {error}. Is the disk full?") from error
+
+
+def _make(directory: Path, extra: Mapping[str, Any] | None) -> dict[str, Any]:
     run = load_run(directory)
     added = dict(extra or {})
     run.notes += added.pop("notes", [])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import zlib
 from bisect import bisect_left
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import cv2
 import numpy as np
@@ -178,5 +180,5 @@ def _read_plan(path: Path) -> Imagined | None:
     try:
         with np.load(path) as data:
             return Imagined(*(data[name] for name in ("observed", "frames", "composites", "uncertainty", "times")))
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error):  # the last three: cut off
         return None

@@ -180,11 +180,15 @@ def _methods(given: list[str], common: list[str]) -> dict[str, list[str]]:
 
 
 def _make_reports(store: TrialStore, trials: list[Trial]) -> None:
-    """Video and report of each run, while the operator resets the scene."""
+    """Video and report of each run, while the operator resets the scene; one that fails ends no session."""
+    from robot_bridge.errors import BridgeError
     from robot_bridge.report.make import make_report
 
     for trial in trials:
         run = store.path.parent / str(trial.setup.run)
         if (run / "events.jsonl").exists():
             labels = {"success": trial.labels.success, "first_object": trial.labels.first_object}
-            make_report(run, labels)
+            try:
+                make_report(run, labels)
+            except BridgeError as error:
+                print(f"  {error}", file=sys.stderr)

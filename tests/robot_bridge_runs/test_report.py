@@ -106,3 +106,15 @@ def test_a_run_without_any_plan_is_reported_as_such(tmp_path: Path) -> None:
     assert "no /joint_states in the bag" in page
     assert "there is no video" in page
     assert not (tmp_path / "video.mp4").exists()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
+def test_pictures_that_were_cut_off_while_writing_are_left_out(tmp_path: Path, share: float) -> None:
+    path = write_run(tmp_path / "run", moving_square())
+    file = sorted((path / "plans").glob("*.npz"))[0]
+    data = file.read_bytes()
+    file.write_bytes(data[: int(share * len(data))])
+    run = load_run(path)
+    first, second, *_ = (run.imagined(plan) for plan in run.plans)
+    assert first is None
+    assert second is not None

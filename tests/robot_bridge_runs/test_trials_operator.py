@@ -12,6 +12,7 @@ import pytest
 from robot_bridge import children
 from robot_bridge.config import BridgeConfig
 from robot_bridge.errors import ConfigError
+from robot_bridge.report import make
 from robot_bridge.trials import preflight, trial_cli
 from robot_bridge.trials.console import Terminal
 from robot_bridge.trials.operator import Session, Task, rounds
@@ -244,6 +245,20 @@ def test_a_closed_terminal_stops_the_arm_as_ctrl_c_does(store: TrialStore, numbe
     assert runner.calls[-1] == "abort"
     assert store.trials()[0].outcome == "aborted"
     assert signal.getsignal(number) is before
+
+
+def test_a_report_that_cannot_be_written_ends_no_session(store: TrialStore, monkeypatch, capsys) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    setup = Setup("s", "carrot", "put the carrot in the bowl", "vidplan", 0, "real", run="runs/1")
+    trial = store.end(store.begin(setup).id, "finished", Figures())
+    run = store.path.parent / "runs/1"
+    run.mkdir(parents=True)
+    (run / "events.jsonl").write_text("")
+    monkeypatch.setattr(make, "load_run", full)
+    trial_cli._make_reports(store, [trial])
+    assert "No space left on device" in capsys.readouterr().err
 
 
 def test_no_line_is_lost_between_asking_and_polling() -> None:
