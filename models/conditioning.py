@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -50,6 +50,13 @@ class Condition:
     maps: Tensor
     hand: Tensor
     advected: Tensor
+
+    def describes(self, history: Tensor, history_poses: Tensor, actions: Tensor) -> bool:
+        """Whether it was made from these very tensors, with all the gradients that are wanted now."""
+        given = (history, history_poses, actions)
+        wanted = torch.is_grad_enabled() and any(part.requires_grad for part in given)
+        same = all(a is b for a, b in zip(given, (self.history, self.history_poses, self.actions), strict=True))
+        return same and (self.advected.requires_grad or not wanted)
 
     def rows(self, rows: slice) -> Condition:
         """The conditions of some rows of the batch."""
@@ -162,6 +169,7 @@ class Conditioner(nn.Module):
     """Turns poses into a `Condition`. It has no weights; its cameras come from the bundle."""
 
     across_fingers: Tensor
+    _kept: Condition | None = None
 
     def __init__(self, cameras: Sequence[Camera], image_size: tuple[int, int], latent_size: tuple[int, int]) -> None:
         super().__init__()
@@ -187,6 +195,9 @@ class Conditioner(nn.Module):
                 f"batch sizes differ: history {history.shape[0]}, poses {history_poses.shape[0]}, "
                 f"actions {actions.shape[0]}"
             )
+        kept = self._kept
+        if kept is not None and kept.describes(history, history_poses, actions):
+            return kept
         count = history_poses.shape[1]
         poses, flanges, tools, features = self.describe(history_poses, actions)
         flange, rotation = flanges[:, count - 1], flanges[..., :3, :3]
@@ -204,3 +215,15 @@ class Conditioner(nn.Module):
             torch.stack([spots[:, :, 1, 0] + spots[:, :, 2, 0], spots[:, :, 3, 0]], dim=2),
             advected - history[:, -1:],
         )
+
+    def keep(self, condition: Condition) -> None:
+        """Answer with this one when its history and poses are asked about again, until the next is kept.
+
+        The heads judge a video right after it was imagined. They are then spared the description of what it was
+        imagined from, forwards and backwards.
+        """
+        self._kept = condition
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies begin without what was kept: a tensor with a graph cannot be copied."""
+        return {name: value for name, value in self.__dict__.items() if name != "_kept"}

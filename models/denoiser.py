@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.conditioning import POSE_FEATURES, Condition
-from models.layers import GROUPS, ResidualBlock, SpatialAttention, sinusoids, zeroed
+from models.layers import GROUPS, Conv2d, Linear, ResidualBlock, SpatialAttention, sinusoids, zeroed
 
 TIME_WIDTH = 128
 DISTANCE_FREQUENCIES = 16
@@ -72,8 +72,8 @@ class SecondTime(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.register_buffer("frequencies", torch.linspace(0.5, 8.0, DISTANCE_FREQUENCIES), persistent=False)
-        self.first = nn.Linear(2 * DISTANCE_FREQUENCIES, width, bias=False)
-        self.last = zeroed(nn.Linear(width, width, bias=False))
+        self.first = Linear(2 * DISTANCE_FREQUENCIES, width, bias=False)
+        self.last = zeroed(Linear(width, width, bias=False))
 
     def forward(self, distance: Tensor) -> Tensor:
         """Embed ``(B,)`` distances in [0, 1] as ``(B, width)``."""
@@ -89,24 +89,22 @@ class FramesAsChannelsUNet(nn.Module):
         self.config = config
         wide, deep = config.widths
         frames, width = config.horizon + config.history, config.embedding
-        self.embed = nn.Sequential(
-            nn.Linear(frames * POSE_FEATURES + TIME_WIDTH, width), nn.SiLU(), nn.Linear(width, width)
-        )
+        self.embed = nn.Sequential(Linear(frames * POSE_FEATURES + TIME_WIDTH, width), nn.SiLU(), Linear(width, width))
         self.second_time = SecondTime(width)
         outputs = config.horizon * config.latent_channels
         inputs = frames * config.latent_channels + outputs + 4 * (config.horizon + 1)
-        self.input = nn.Conv2d(inputs, wide, 3, padding=1)
+        self.input = Conv2d(inputs, wide, 3, padding=1)
         self.position = nn.Parameter(torch.zeros(1, wide, config.rows, config.columns))
         self.down = nn.ModuleList([ResidualBlock(wide, wide, width) for _ in range(config.blocks)])
-        self.shrink = nn.Conv2d(wide, deep, 3, stride=2, padding=1)
+        self.shrink = Conv2d(wide, deep, 3, stride=2, padding=1)
         self.middle = nn.ModuleList([ResidualBlock(deep, deep, width) for _ in range(config.blocks)])
         self.attention = nn.ModuleList([SpatialAttention(deep) for _ in range(config.blocks)])
-        self.grow = nn.Conv2d(deep, wide, 1)
+        self.grow = Conv2d(deep, wide, 1)
         widths = [2 * wide] + [wide] * (config.blocks - 1)
         self.up = nn.ModuleList([ResidualBlock(inner, wide, width) for inner in widths])
         self.last = nn.Sequential(nn.GroupNorm(GROUPS, wide), nn.SiLU())
-        self.output = zeroed(nn.Conv2d(wide, outputs, 3, padding=1))
-        self.gates = zeroed(nn.Conv2d(wide, 2 * outputs, 1))
+        self.output = zeroed(Conv2d(wide, outputs, 3, padding=1))
+        self.gates = zeroed(Conv2d(wide, 2 * outputs, 1))
 
     def forward(self, noisy: Tensor, c_noise: Tensor, condition: Condition, distance: Tensor | None = None) -> Tensor:
         """See `Denoiser`."""

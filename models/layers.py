@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,17 +27,55 @@ def zeroed(layer: nn.Conv2d | nn.Linear) -> nn.Conv2d | nn.Linear:
     return layer
 
 
+class _CastOnce(nn.Module):
+    """A layer whose frozen weights are cast for autocast once, not at every call.
+
+    A network that sees a single clip spends on casting what some of its convolutions take.
+    """
+
+    weight: Tensor
+    bias: Any  # a tensor or None; torch's own layers do not agree on how to say so
+    _cast: tuple[object, Tensor, Tensor | None] | None = None
+
+    def _weights(self) -> tuple[Tensor, Tensor | None]:
+        """Weight and bias, in autocast's precision where that is known to be wanted."""
+        weight, bias, device = self.weight, self.bias, self.weight.device.type
+        if weight.requires_grad or not torch.is_autocast_enabled(device) or torch.compiler.is_compiling():
+            return weight, bias
+        dtype = torch.get_autocast_dtype(device)
+        cast_from = (dtype, [(part.data_ptr(), part._version) for part in (weight, bias) if part is not None])
+        if self._cast is None or self._cast[0] != cast_from:
+            self._cast = cast_from, weight.to(dtype), None if bias is None else bias.to(dtype)
+        return self._cast[1:]
+
+
+class Conv2d(_CastOnce, nn.Conv2d):
+    """`torch.nn.Conv2d`, with frozen weights cast once."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See `torch.nn.Conv2d`."""
+        return self._conv_forward(x, *self._weights())
+
+
+class Linear(_CastOnce, nn.Linear):
+    """`torch.nn.Linear`, with frozen weights cast once."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See `torch.nn.Linear`."""
+        return functional.linear(x, *self._weights())
+
+
 class ResidualBlock(nn.Module):
     """Two convolutions around a residual path, scaled and shifted by an embedding (FiLM) where one is given."""
 
     def __init__(self, inputs: int, outputs: int, embedding: int = 0) -> None:
         super().__init__()
         self.first_norm = nn.GroupNorm(GROUPS, inputs)
-        self.first = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.first = Conv2d(inputs, outputs, 3, padding=1)
         self.second_norm = nn.GroupNorm(GROUPS, outputs)
-        self.second = zeroed(nn.Conv2d(outputs, outputs, 3, padding=1))
-        self.film = nn.Linear(embedding, 2 * outputs) if embedding else None
-        self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+        self.second = zeroed(Conv2d(outputs, outputs, 3, padding=1))
+        self.film = Linear(embedding, 2 * outputs) if embedding else None
+        self.skip = Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
 
     def forward(self, x: Tensor, embedding: Tensor | None = None) -> Tensor:
         """Map ``(B, inputs, h, w)`` and ``(B, embedding)`` to ``(B, outputs, h, w)``."""
@@ -53,8 +92,8 @@ class SpatialAttention(nn.Module):
     def __init__(self, channels: int, heads: int = 4) -> None:
         super().__init__()
         self.norm = nn.GroupNorm(GROUPS, channels)
-        self.project_in = nn.Conv2d(channels, 3 * channels, 1)
-        self.project_out = zeroed(nn.Conv2d(channels, channels, 1))
+        self.project_in = Conv2d(channels, 3 * channels, 1)
+        self.project_out = zeroed(Conv2d(channels, channels, 1))
         self.heads = heads
 
     def forward(self, x: Tensor) -> Tensor:

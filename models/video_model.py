@@ -109,7 +109,10 @@ class VideoModel(nn.Module):
             raise ShapeError(f"this model imagines {self.horizon} frames, got actions for {actions.shape[1]}")
         if noise is None:
             noise = self.initial_noise(history, generator)
+        with torch.enable_grad():
+            actions = actions.view_as(actions)  # a tensor of this video alone, which the heads find its condition by
         condition = self.condition(history, history_poses, actions)
+        self.conditioner.keep(condition)
         device = history.device.type
         with torch.autocast(device, torch.bfloat16, enabled=self.fast or torch.is_autocast_enabled(device)):
             if teacher:
