@@ -124,6 +124,7 @@ def listen(wanted: Collection[str], seconds: float, sim_time: bool = False, pict
 
     try:
         topics = listener.meet(wanted)
+        listener.wait(0.0)  # before simulated time has been heard, rates and delays would be nonsense
         images = picture_topics(topics)
         subscribers = {name: listener.node.count_subscribers(name) for name in topics}
         for topic in dict.fromkeys([*wanted, *(images if pictures_of_all else ())]):

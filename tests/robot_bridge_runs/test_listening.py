@@ -6,7 +6,7 @@ import array
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ import rclpy
 from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
@@ -74,6 +75,44 @@ def test_a_look_tells_what_is_there(camera: Node) -> None:
     assert picture.shape == (40, 60, 3)
     assert picture[0, 0].tolist() == [200, 0, 0], "RGB"
     assert look.subscribers["/front/image"] == 0, "nobody but this look listens"
+
+
+def test_rates_wait_for_simulated_time_to_begin(camera: Node) -> None:
+    clock = camera.create_publisher(Clock, "/clock", 5)
+    began = time.monotonic()
+
+    def tell() -> None:
+        late = time.monotonic() - began - 1.2  # after discovery has had its time
+        if late > 0:
+            message = Clock()
+            message.clock.sec, message.clock.nanosec = divmod(int(1000e9 + late * 1e9), 10**9)
+            clock.publish(message)
+
+    teller = Repeating(tell)
+    try:
+        heard = listen(["/front/image"], 0.5, sim_time=True).heard["/front/image"]
+    finally:
+        teller.close()
+    assert heard.count >= 2
+    assert heard.seconds < 100.0, "the first picture came at 1000 s, not at 0"
+
+
+class Repeating:
+    """Calls something again and again."""
+
+    def __init__(self, job: Callable[[], None]) -> None:
+        self._ended = threading.Event()
+        self._job = job
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._ended.wait(0.01):
+            self._job()
 
 
 def test_a_recording_holds_everything_and_survives_a_crash(camera: Node, tmp_path: Path) -> None:
