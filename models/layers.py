@@ -40,7 +40,9 @@ class _CastOnce(nn.Module):
     def _weights(self) -> tuple[Tensor, Tensor | None]:
         """Weight and bias, in autocast's precision where that is known to be wanted."""
         weight, bias, device = self.weight, self.bias, self.weight.device.type
-        if weight.requires_grad or not torch.is_autocast_enabled(device) or torch.compiler.is_compiling():
+        if weight.requires_grad or not torch.is_autocast_enabled(device):
+            return weight, bias
+        if torch.compiler.is_compiling() or torch.is_inference_mode_enabled():  # nothing that gradients could use later
             return weight, bias
         dtype = torch.get_autocast_dtype(device)
         cast_from = (dtype, [(part.data_ptr(), part._version) for part in (weight, bias) if part is not None])

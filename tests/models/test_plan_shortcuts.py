@@ -97,6 +97,15 @@ def test_weights_cast_once_are_those_cast_at_every_call(ours, theirs, size, shap
         check(changed, plain)
 
 
+def test_what_was_cast_in_inference_mode_does_not_stop_gradients():
+    layer, x = Linear(6, 4).requires_grad_(False), torch.randn(2, 6, requires_grad=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        with torch.inference_mode():
+            layer(x)
+        layer(x).float().sum().backward()
+    assert x.grad.abs().max() > 0
+
+
 @pytest.mark.parametrize(("ours", "theirs", "size", "shape"), LAYERS)
 def test_weights_that_train_get_their_gradients(ours, theirs, size, shape):
     layer = ours(*size)
