@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from models.ctrl_world.flow_map_stage import CtrlWorldFlowMapStage
     from models.ctrl_world.heads_stage import CtrlWorldHeadsStage
+    from models.training.config import LoopConfig
 
 BATCHES = {"flow-map": 24, "heads": 8}
 RATES = {"flow-map": 5e-6, "heads": 1e-4}
@@ -66,8 +67,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from models.errors import BundleError
-    from models.training.config import LoopConfig
+    from models.errors import BundleError, TrainingError
     from models.training.engine_processes import join
     from models.training.engine_signals import StoppedError
     from models.training.loop import train
@@ -75,18 +75,12 @@ def _train(options: argparse.Namespace) -> int:
     result = options.out / "bundle"
     if result.exists():
         raise BundleError(f"{result} is there already; choose another --out")
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainingError(f"--out {options.out} cannot be written: {error.strerror}") from error
     processes = join(options.device, options.fsdp)
-    config = LoopConfig(
-        batch=options.batch or BATCHES[options.stage],
-        rate=options.rate or RATES[options.stage],
-        minutes=None if options.steps is not None else options.minutes,
-        steps=options.steps,
-        seed=options.seed,
-        threads=options.threads,
-        half=processes.share.device.type == "cuda",
-        device=options.device,
-        save_every=SAVE_EVERY,
-    )
+    config = _loop(options, processes.share.device.type == "cuda")
     stage = _stage(options)
     for footage in (stage.training, stage.held_out):
         print(footage.episodes.summary(), file=sys.stderr)
@@ -99,6 +93,26 @@ def _train(options: argparse.Namespace) -> int:
         _write_bundle(options, stage, result)
         print(f"written to {result}")
     return 0
+
+
+def _loop(options: argparse.Namespace, half: bool) -> LoopConfig:
+    from models.errors import TrainingError
+    from models.training.config import LoopConfig
+
+    try:
+        return LoopConfig(
+            batch=BATCHES[options.stage] if options.batch is None else options.batch,
+            rate=RATES[options.stage] if options.rate is None else options.rate,
+            minutes=None if options.steps is not None else options.minutes,
+            steps=options.steps,
+            seed=options.seed,
+            threads=options.threads,
+            half=half,
+            device=options.device,
+            save_every=SAVE_EVERY,
+        )
+    except ValueError as error:  # it names the setting, whose option has its name
+        raise TrainingError(f"--{error}") from error
 
 
 def _stage(options: argparse.Namespace) -> CtrlWorldFlowMapStage | CtrlWorldHeadsStage:

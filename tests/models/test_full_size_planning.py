@@ -190,6 +190,21 @@ def test_distilling_reads_footage_trains_and_leaves_a_bundle(small_world: Small,
     assert "is there already" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--batch", "0"], "--batch must be at least 1, got 0"),
+        (["--rate", "-1"], "--rate must be positive"),
+        (["--steps", "-1"], "--steps must be at least 0"),
+        (["--out", "/dev/null/out"], "--out /dev/null/out cannot be written"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_before_anything_is_loaded(tmp_path: Path, capsys, words, message: str):
+    always = ["flow-map", "--bundle", "nowhere", "--data", "nowhere", "--out", str(tmp_path), "--device", "cpu"]
+    assert cli.main([*always, *words]) == 1
+    assert f"vidplan distill: {message}" in capsys.readouterr().err
+
+
 def test_heads_are_trained_and_make_a_bundle_that_plans(small_world: Small, world: Path, tmp_path: Path, monkeypatch):
     narrow = {"widths": (8, 16, 16), "embedding": 16, "latent_channels": 4, "latent_size": (24, 40), "horizon": 4}
     sizes = {
