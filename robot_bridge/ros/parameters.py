@@ -84,9 +84,10 @@ class Settings:
     def _in_words(self, name: str, default: Any, metadata: Any, error: Exception) -> str:
         """What is wrong with a given value; the settings' own words have the unit, ROS's do not."""
         try:
-            checked(name, self._given[name].value, default, metadata)
-        except (ConfigError, KeyError) as known:
-            return str(known) if isinstance(known, ConfigError) else f"{name}: {error}"
+            if name in self._given:
+                checked(name, self._given[name].value, default, metadata)
+        except ConfigError as known:
+            return str(known)
         return f"{name}: {error} ({metadata['help']})"
 
     def _set(self, parameters: Sequence[Any]) -> SetParametersResult:

@@ -146,7 +146,7 @@ def test_an_arm_that_somebody_else_commands_too_is_stopped(ros_context, cell):
         cell.wait_for(lambda: cell.speed() < 1e-3)
         cell.node.destroy_publisher(rival)
         cell.wait_for(lambda: not node._connected.rivals)
-        assert node._stages.configured.rearm() is None
+        cell.wait_for(lambda: node._stages.configured.rearm() is None)
         cell.wait_for(lambda: cell.speed() > 0.02)
     finally:
         node.close()

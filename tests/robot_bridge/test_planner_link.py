@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from cell_fakes import SPEC, make_plan, straight
 
-from plan_protocol.errors import AddressError
 from plan_protocol.keys_cli import make_keys, server_keys
 from plan_protocol.messages import CameraSpec, Observation, Plan, PlanRequest
 from plan_protocol.server import PlanServer
 from robot_bridge.config import BridgeConfig
+from robot_bridge.errors import ConfigError
 from robot_bridge.planner.link import LinkEvent, PlannerLink, differences, renewed
 
 
@@ -70,7 +70,7 @@ def test_with_keys_only_a_robot_the_server_knows_is_greeted(tmp_path):
         finally:
             known.close()
             stranger.close()
-    with pytest.raises(AddressError, match="vidplan keys"):
+    with pytest.raises(ConfigError, match=r"curve_keys: .*vidplan keys"):
         PlannerLink(BridgeConfig(curve_keys=str(tmp_path))).start()
 
 
