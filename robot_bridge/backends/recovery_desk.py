@@ -86,10 +86,9 @@ class RecoveryDesk:
             return Finding(Reason.USER_STOPPED, IN_WORDS[Phase.USER_STOPPED])
         if mode is RobotMode.REFLEX and not self._running:
             return Finding(Reason.ROBOT_REFLEX, "the arm stopped itself: look why, then call /vidplan/recover")
+        # A driver that starts up is not in order yet: only one that was, and is not any more, stops the bridge.
         self._was_ready |= self.phase is Phase.READY
-        if (
-            self._was_ready and not self._running and self.phase in FALLEN
-        ):  # a driver that starts up is not in order yet
+        if self._was_ready and not self._running and self.phase in FALLEN:
             self._was_ready = False
             return Finding(Reason.BACKEND_ERROR, f"{FALLEN[self.phase]}: call /vidplan/recover, then re-arm")
         return None
