@@ -95,6 +95,14 @@ def parser() -> argparse.ArgumentParser:
         f"(default: {config.unsure:g}; where a probe is trusted that brings its own bound, that)",
     )
     options.add_argument(
+        "--unfamiliar",
+        type=float,
+        default=config.unfamiliar,
+        metavar="X",
+        help="strangeness of light and cameras (1 is rare in training) beyond which a plan says that it is uncertain; "
+        "'inf' never does (default: %(default)g)",
+    )
+    options.add_argument(
         "--proposers",
         type=lambda text: tuple(name.strip() for name in text.split(",")),
         default=PROPOSERS,
@@ -246,6 +254,7 @@ def chosen_config(arguments: argparse.Namespace) -> PlannerConfig:
         local_planner=arguments.local_planner,
         iterations=arguments.iterations,
         perturbations=arguments.candidates,
+        unfamiliar=arguments.unfamiliar,
     )
     bound = installed_bound(arguments.bundle) if arguments.unsure is None else arguments.unsure
     if bound is not None:

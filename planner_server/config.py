@@ -82,7 +82,7 @@ class PlannerConfig:
     progress: float = 0.5
     weighting: str = "exp"
     doubt: float = 0.3
-    strange: float = -1.5
+    strange: float = -2.0
     unfamiliar: float = 2.0
     unsure: float = 0.5
     visible: float = 0.3

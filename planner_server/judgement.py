@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -67,14 +68,11 @@ class Evidence:
         return ""
 
     def reward(self, r: Scores, config: PlannerConfig) -> Tensor:
-        """``(B,)``: what the arg max is over.
+        """``(B,)``: what the arg max is over where futures can be trusted.
 
         r knows where the tool is, neither how it is turned nor what the fingers do: there E[V] decides, and fingers
-        that move for nothing cost a little. Where no future can be trusted neither is believed, and the one that
-        teaches most wins.
+        that move for nothing cost a little.
         """
-        if self.doubt(config):
-            return r.exploration
         wanted = config.progress * r.weight * self.value - config.regrip_cost * self.toggles
         return shared_by_motion(r.reward, self.actions) + wanted
 
@@ -118,12 +116,12 @@ class Judgement:
         """What is looked for."""
         return self.task.goal if self.carrying else self.task.target
 
-    @property
+    @cached_property
     def best(self) -> int:
         """Index of the candidate with the highest reward."""
         return int(self.reward.argmax())
 
-    @property
+    @cached_property
     def winner(self) -> np.ndarray:
         """``(H, 7)`` the best candidate, at rest after the frame that earned its reward; one that explores goes on."""
         if self.doubt:

@@ -153,8 +153,8 @@ class Planner:
             views, (travel, toggles) = self._view_weights(), self._travel(A, situation.start)
             evidence = Evidence(A, relevance[phrase], h.h, c, aside, seen, strange, views, travel, toggles, V)
             r = evidence.scores(self.config)
-            reward = evidence.reward(r, self.config)
-            doubt = evidence.doubt(self.config)
+            doubt = evidence.doubt(self.config)  # where no future can be trusted, the one that teaches most wins
+            reward = r.exploration if doubt else evidence.reward(r, self.config)
         return Judgement(
             task,
             carrying,

@@ -11,12 +11,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from models.bundle import Bundle
 from models.cameras import Camera
 from planner_server.config import PlannerConfig
+from planner_server.constants import constant
 from planner_server.scoring import on_cells
 
 
@@ -61,7 +63,7 @@ def nothing_strange(like: Tensor) -> Strange:
 
 def carried_on(now: Tensor, weight: Tensor, cameras: Sequence[Camera]) -> Tensor:
     """`Strange.later` from `Strange.now` ``(V, a, b)``, with the weight ``(V, a, b)`` of each cell in the mean."""
-    riding = torch.tensor([camera.mount != "base" for camera in cameras] or [False], device=now.device)
+    riding = constant(np.array([camera.mount != "base" for camera in cameras] or [False], float), now) > 0
     mass = weight.sum((-2, -1), keepdim=True)
     mean = torch.where(mass > 0, (now * weight).sum((-2, -1), keepdim=True) / mass.clamp(min=1e-9), -torch.inf)
     return torch.where(riding[:, None, None], mean, now)
