@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 POSE_SIZE = 7
 ARM_JOINTS = 7
 PLAN_STATUS = ("confident", "uncertain")

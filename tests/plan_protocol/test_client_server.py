@@ -15,7 +15,18 @@ import zmq
 from plan_protocol import codec, errors, limits
 from plan_protocol.client import PlanClient
 from plan_protocol.codec import NOBODY, Header
-from plan_protocol.messages import Done, ErrorReply, Hello, Plan, PlanRequest, Progress, Reset, Status, StatusRequest
+from plan_protocol.messages import (
+    PROTOCOL_VERSION,
+    Done,
+    ErrorReply,
+    Hello,
+    Plan,
+    PlanRequest,
+    Progress,
+    Reset,
+    Status,
+    StatusRequest,
+)
 from plan_protocol.server import Context, PlanServer
 
 WAIT = 10.0  # generous: the machine that runs the tests may be busy
@@ -389,7 +400,7 @@ def test_a_server_of_another_version_is_named():
     thread.start()
     try:
         with PlanClient(f"tcp://127.0.0.1:{port}", "r") as client:
-            with pytest.raises(errors.UnsupportedVersionError, match="version 2"):
+            with pytest.raises(errors.UnsupportedVersionError, match=f"version {PROTOCOL_VERSION}"):
                 client.hello(Hello("panda", "1"), WAIT)
             assert not client.alive
     finally:
