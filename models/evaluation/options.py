@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PARTS = ("quality", "speedup", "controllability", "uncertainty", "reward")
+PROBES = "probes"
+"""A part of its own, wanted only where a training run has C3's probes."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,9 @@ class Options:
         planner_steps: The planner's flow map steps: what rollouts, heads and controllability are measured at.
         seed: Of the noise.
         threads: CPU threads.
-        parts: Some of `PARTS`.
+        parts: Some of `PARTS`, and `PROBES`.
         lpips: Folder with the published weights (see `lpips.load_lpips`), None to do without.
+        probes: Work folder of `vidplan train probe`; only `PROBES` needs it.
     """
 
     quick: bool
@@ -66,6 +69,7 @@ class Options:
     threads: int = 2
     parts: tuple[str, ...] = PARTS
     lpips: Path | None = None
+    probes: Path | None = None
 
     def __post_init__(self) -> None:
         if self.teacher_steps in self.step_counts:

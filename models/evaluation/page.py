@@ -16,7 +16,7 @@ import av
 import cv2
 import numpy as np
 
-from models.evaluation import plots, tables
+from models.evaluation import plots, probes_table, tables
 from models.evaluation.media import Media
 from models.evaluation.tables import Table
 
@@ -41,6 +41,7 @@ SECTIONS: Sequence[tuple[str, Section]] = (
         "uncertainty",
         Section((tables.calibration, tables.correlation, tables.detection), (plots.reliability, plots.detection)),
     ),
+    ("probes", Section((probes_table.probes, probes_table.targets), (probes_table.reliabilities,))),
     ("reward", Section((tables.reward, tables.semantic), (plots.value,))),
     ("ranking", Section((tables.ranking, tables.refinement))),
     ("plan_seconds", Section((tables.plan,))),

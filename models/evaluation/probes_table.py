@@ -67,12 +67,17 @@ def targets(part: Part) -> Table:
     """The targets of C3's probes beside what was measured."""
     rows = [["", "measured", "target", ""]]
     rows += [[v.what, v.measured, v.target, in_words(v.met)] for v in verdicts(part)]
-    return Table("Targets", "", rows)
+    return Table("Targets of the probes", "", rows)
 
 
 def reliability(part: Part, judge: str) -> str:
     """Reliability diagram of one judge, as SVG."""
     return plots.reliability(part["judges"][judge])
+
+
+def reliabilities(part: Part) -> str:
+    """Reliability of every judge, all scales pooled; right, the moving elements of unfamiliar recordings."""
+    return "".join(f"<p>{name}</p>{reliability(part, name)}" for name in part["judges"])
 
 
 def reliability_by_eps(part: Part, judge: str) -> dict[str, Any]:

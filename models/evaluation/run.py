@@ -16,13 +16,15 @@ from models.evaluation.footage import Footage
 from models.evaluation.judged import Judged, imagine_clips
 from models.evaluation.lpips import Lpips, load_lpips
 from models.evaluation.media import Media
-from models.evaluation.options import Options
+from models.evaluation.options import PROBES, Options
+from models.evaluation.probes import contenders, judge_pictures, measure_judges
 from models.evaluation.quality import measure_quality
 from models.evaluation.reward import measure_reward
 from models.evaluation.rollout import measure_rollouts
 from models.evaluation.say import Say
 from models.evaluation.speed import measure_speed
 from models.evaluation.uncertainty import measure_uncertainty
+from models.uncertainty.c3.files import trained_probes
 
 
 def evaluate_models(
@@ -80,6 +82,7 @@ class _Evaluation:
             "controllability": lambda: (measure_controllability(bundle, self.judged, fitting, options, say), Media()),
             "uncertainty": self._uncertainty,
             "reward": lambda: (measure_reward(bundle, footage, options, say), Media()),
+            PROBES: self._probes,
         }
 
     @property
@@ -111,14 +114,26 @@ class _Evaluation:
         figures["horizon"], more = measure_rollouts(self.bundle, self.footage, self.options, self.say)
         return figures, Media({**media.pictures, **more.pictures}, {**media.videos, **more.videos})
 
-    def _uncertainty(self) -> tuple[dict[str, Any], Media]:
+    @cached_property
+    def unfamiliar(self) -> dict[str, Judged]:
+        """Clips of every unfamiliar recording."""
         others = {}
         for name, root in self.ood.items():
             self.say(f"reading {root}", 0.0)
             footage = Footage(self.bundle, root, "val")
             rows = footage.spread(self.options.amounts.unfamiliar)
             others[name] = imagine_clips(self.bundle, footage, rows, self.options, self.say, f"imagining: {name}")
-        return measure_uncertainty(self.bundle, self.judged, others, self.lpips, self.say), Media()
+        return others
+
+    def _uncertainty(self) -> tuple[dict[str, Any], Media]:
+        return measure_uncertainty(self.bundle, self.judged, self.unfamiliar, self.lpips, self.say), Media()
+
+    def _probes(self) -> tuple[dict[str, Any], Media]:
+        assert self.options.probes is not None
+        entrants, steps = contenders(self.bundle, trained_probes(self.options.probes)), self.options.planner_steps
+        figures = measure_judges(self.bundle, entrants, self.judged, self.unfamiliar, self.say, steps)
+        pictures = judge_pictures(self.bundle, entrants, self.judged, steps=steps)
+        return figures, Media({f"last imagined frames: {name}": picture for name, picture in pictures.items()})
 
 
 def _own(held_out: Path) -> Path | None:

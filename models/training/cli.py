@@ -21,14 +21,12 @@ def main(argv: list[str]) -> int:
     from models.training.engine_job import run_stages
     from models.training.engine_processes import join
     from models.training.engine_signals import StoppedError, terminate_as_interrupt
-    from models.training.names import ADAPTER, STAGES, ProbeKind
+    from models.training.names import ADAPTER
 
     processes: Processes | None = None
     try:
         with terminate_as_interrupt():
-            if options.stage == "probe":
-                options.stage = ProbeKind(options.variant, options.loss, options.eps, options.end_to_end).stage
-            stages = STAGES if options.stage == "all" else (options.stage,)
+            stages = _stages(options)
             preset = resolve(options, stages)
             processes = join(next(iter(preset.loops.values())).device)
             if options.stage == ADAPTER:
@@ -76,6 +74,15 @@ def resolve(options: argparse.Namespace, stages: tuple[str, ...]) -> Preset:
     return apply_settings(dataclasses.replace(preset, loops=loops), options.set, trained)
 
 
+def _stages(options: argparse.Namespace) -> tuple[str, ...]:
+    from models.training.names import PROBE_VARIANTS, STAGES, ProbeKind
+
+    if options.stage == "probe":
+        variants = PROBE_VARIANTS if options.variant == "all" else (options.variant,)
+        return tuple(ProbeKind(name, options.loss, options.eps, options.end_to_end).stage for name in variants)
+    return STAGES if options.stage == "all" else (options.stage,)
+
+
 def _parser() -> argparse.ArgumentParser:
     from models.training.names import ADAPTER, PRESET_NAMES, PROBE_SCALES, PROBE_SCORES, PROBE_VARIANTS, STAGES
 
@@ -99,7 +106,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     probe = parser.add_argument_group("probe", "one of C3's probes on a finished flow map, no part of `all`")
     probe.add_argument(
-        "--variant", choices=PROBE_VARIANTS, default="continuous", help="what it answers (default: %(default)s)"
+        "--variant",
+        choices=(*PROBE_VARIANTS, "all"),
+        default="continuous",
+        help="what it answers; all: one of each, in turn (default: %(default)s)",
     )
     probe.add_argument("--loss", choices=PROBE_SCORES, default="bce", help="proper score (default: %(default)s)")
     probe.add_argument(

@@ -46,6 +46,7 @@ def _replaced(kind: Any, owner: Any, path: list[str], text: str, where: str) -> 
         return _parsed(kind, text, where)
     name, rest = path[0], path[1:]
     if isinstance(owner, Mapping):
+        name, rest = _key(owner, path)
         _known(name, owner, where)
         return {**owner, name: _replaced(typing.get_args(kind)[1], owner[name], rest, text, where)}
     if not dataclasses.is_dataclass(owner):
@@ -58,6 +59,14 @@ def _replaced(kind: Any, owner: Any, path: list[str], text: str, where: str) -> 
         return dataclasses.replace(owner, **{name: value})  # type: ignore[type-var]
     except ValueError as error:
         raise TrainingError(f"{where}: {error}") from error
+
+
+def _key(owner: Mapping[str, Any], path: list[str]) -> tuple[str, list[str]]:
+    """The key that a path begins with, and the rest of the path; keys may hold dots, e.g. ``probe-fixed-0.1-bce``."""
+    for end in range(len(path), 1, -1):
+        if (key := ".".join(path[:end])) in owner:
+            return key, path[end:]
+    return path[0], path[1:]
 
 
 def _known(name: str, names: Iterable[str], where: str, extra: Sequence[str] = ()) -> None:

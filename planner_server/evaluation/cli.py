@@ -54,6 +54,12 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--workers", type=_positive, default=2, metavar="N", help="simulator processes at a time (default: %(default)s)"
     )
+    options.add_argument(
+        "--probes",
+        type=Path,
+        metavar="RUN",
+        help="measure C3's probes beside the 30-bin head: work folder of vidplan train probe",
+    )
     options.add_argument("--lpips", type=Path, metavar="DIR", help="folder with the published LPIPS weights")
     return options
 

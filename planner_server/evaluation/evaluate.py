@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from planner_server.evaluation.media_files import load_media, save_media
 from planner_server.evaluation.parts import Parts
 from planner_server.evaluation.ranking import RankingOptions, measure_ranking
 from planner_server.evaluation.ranking_summary import summarise
-from planner_server.evaluation.settings import MODEL_PARTS, Settings
+from planner_server.evaluation.settings import PROBES, Settings
 from planner_server.evaluation.timing import describe_machine, measure_plans
 
 Say = Callable[[str, float], None]
@@ -40,7 +41,7 @@ def evaluate(bundle: Bundle, settings: Settings, say: Say) -> tuple[dict[str, An
     parts = Parts(settings.out, {"bundle": bundle.hash, "quick": settings.quick})
     planned = {"planner": asdict(PlannerConfig())}
     media = Media()
-    if wanted := [part for part in MODEL_PARTS if part in settings.parts]:
+    if wanted := settings.model_parts:
         _measure_models(bundle, settings, wanted, parts, media, say)
     if "ranking" in settings.parts:
         options = RankingOptions(settings.ranked_states, settings.look, settings.workers)
@@ -54,7 +55,7 @@ def evaluate(bundle: Bundle, settings: Settings, say: Say) -> tuple[dict[str, An
 
 
 def _measure_models(
-    bundle: Bundle, settings: Settings, wanted: list[str], parts: Parts, media: Media, say: Say
+    bundle: Bundle, settings: Settings, wanted: Sequence[str], parts: Parts, media: Media, say: Say
 ) -> None:
     try:
         fitted = "controllability" in wanted
@@ -68,6 +69,8 @@ def _measure_models(
         more: dict[str, Any] = {"threads": settings.threads} if part == "speed" else {}
         if part == "controllability":
             more = {"fitting": str(found.fitting)}
+        if part == PROBES:
+            more = {"probes": _digests(settings.probes)}
         file = parts.folder / f"{part}.npz"
         parts.run(part, {**measured_on, **more}, partial(_measure_part, bundle, settings, found, part, file, say))
         if part in parts.results:
@@ -83,6 +86,7 @@ def _measure_part(
         threads=settings.threads,
         parts=(NAMES.get(part, part),),
         lpips=settings.lpips,
+        probes=settings.probes,
         planner_steps=PlannerConfig().flow_steps,
     )
     results, media = evaluate_models(bundle, found.held_out, found.fitting, found.unfamiliar, options, say)
@@ -90,6 +94,12 @@ def _measure_part(
         raise EvaluationError("; ".join(failed.values()))
     save_media(media, media_file)
     return results
+
+
+def _digests(run: Path | None) -> dict[str, str]:
+    """The probes of a training run: one that was trained again is measured again."""
+    files = sorted(run.glob("probe-*.safetensors")) if run else []
+    return {file.stem: hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in files}
 
 
 def _measure_ranking(bundle: Bundle, options: RankingOptions, folder: Path, say: Say) -> dict[str, Any]:
@@ -106,7 +116,7 @@ def _report(bundle: Bundle, settings: Settings, parts: Parts) -> dict[str, Any]:
     }
     for part, figures in parts.results.items():
         # `evaluate_models` names its own, and may add to them, e.g. what was measured on.
-        report |= figures if part in MODEL_PARTS else {NAMES.get(part, part): figures}
+        report |= figures if part in settings.model_parts else {NAMES.get(part, part): figures}
     report["seconds"] = parts.seconds
     if parts.failed:
         report["failed"] = parts.failed

@@ -7,6 +7,8 @@ from pathlib import Path
 
 MODEL_PARTS = ("quality", "speed", "controllability", "uncertainty", "reward")
 """Parts that `models.evaluation` measures."""
+PROBES = "probes"
+"""Measured by `models.evaluation`, too, where a training run with C3's probes is given."""
 PARTS = (*MODEL_PARTS, "ranking", "plan")
 
 
@@ -26,6 +28,7 @@ class Settings:
         threads: CPU threads of the models.
         workers: Simulator processes at a time.
         lpips: Folder with the published LPIPS weights; None: that figure is left out.
+        probes: Work folder of `vidplan train probe`; None: no probes beside the head.
     """
 
     bundle: Path
@@ -39,6 +42,12 @@ class Settings:
     threads: int = 2
     workers: int = 2
     lpips: Path | None = None
+    probes: Path | None = None
+
+    @property
+    def model_parts(self) -> tuple[str, ...]:
+        """What `models.evaluation` measures."""
+        return (*(part for part in MODEL_PARTS if part in self.parts), *([PROBES] if self.probes else []))
 
     @property
     def clips(self) -> int:

@@ -18,6 +18,10 @@ def test_train_probe_is_a_stage_like_any_other(workshop: Workshop, capsys):
         assert "batch 2 -> 3" in capsys.readouterr().err
         assert cli.main([*arguments, "--end-to-end", "--steps", "1"]) == 0
         assert "probe-multi-brier-end-to-end: 1 steps of 6 rows" in capsys.readouterr().out
+        assert cli.main([*arguments, "--variant", "all", "--set", "batch=2"]) == 0
+        said = capsys.readouterr().out
+        assert "probe-multi-brier: finished" in said
+        assert {"probe-fixed-0.1-brier", "probe-continuous-brier"} <= {file.stem for file in workshop.folder.iterdir()}
     finally:
         for file in workshop.folder.glob("probe-*"):
             file.unlink()

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from models.bundle import load_bundle
 from models.errors import BundleError, TrainingError
+from models.evaluation import Options, evaluate_models, write_report
 from models.evaluation.footage import Footage
 from models.evaluation.judged import Judged
 from models.evaluation.probes import HEAD, BinsAsJudge, contenders, judge_pictures, measure_judges
@@ -215,3 +216,19 @@ def test_commands_choose_and_compare_probes(bundle, bundle_path, dataset, tmp_pa
         "30-bin-head.png",
         "probe-fixed-0.1-bce-reliability.svg",
     } <= written
+
+
+def test_the_evaluation_reports_the_probes_of_a_run(bundle, dataset, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    for variant, stage in (("continuous", "probe-continuous-bce"), ("multi", "probe-multi-brier")):
+        leave(a_probe(bundle, variant), run, stage)
+    options = Options(quick=True, clips=3, threads=1, parts=("probes",), probes=run)
+    results, media = evaluate_models(bundle, dataset, None, {"light": dataset}, options, lambda what, share: None)
+    page = write_report(results, media, tmp_path / "out").read_text()
+    assert "failed" not in results
+    for name in (HEAD, "probe-continuous-bce", "probe-multi-brier"):
+        assert f"<tr><th>{name}</th><td>light</td>" in page
+        assert f"<p>{name}</p><svg" in page
+        assert f"last imagined frames: {name}" in page
+    assert "| probe-multi-brier | in distribution |" in (tmp_path / "out" / "card.md").read_text()

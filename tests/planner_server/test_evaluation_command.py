@@ -119,6 +119,19 @@ def test_everything_is_measured_once_and_reported(folder, measured, pages, tmp_p
         np.testing.assert_array_equal(pages[1].pictures[name], picture)
 
 
+def test_probes_of_a_run_are_a_part_until_they_are_trained_again(folder, measured, pages, tmp_path):
+    weights = tmp_path / "run" / "probe-multi-bce.safetensors"
+    weights.parent.mkdir()
+    weights.write_bytes(b"first")
+    for _ in range(2):
+        _, report = run(folder, tmp_path, "--parts", "plan", "--probes", str(weights.parent))
+    assert measured.count("probes") == 1
+    assert "probes" in report
+    weights.write_bytes(b"second")
+    run(folder, tmp_path, "--parts", "plan", "--probes", str(weights.parent))
+    assert measured.count("probes") == 2
+
+
 def test_some_parts_only_and_other_options_are_measured_anew(folder, measured, pages, tmp_path):
     run(folder, tmp_path, "--parts", "ranking,plan", "--states", "7", "--look", "plain")
     assert measured == ["ranking 7 plain", "plan"]
