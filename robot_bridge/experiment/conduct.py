@@ -51,12 +51,12 @@ def conduct(
     began = cell.reset(job.task.name, job.seed)
     try:
         runner.start(job.setup, folder)
-        outcome = _watch(began, cell, runner, clock() + patience, check, clock)
+        outcome, settled = _watch(began, cell, runner, clock() + patience, check, clock)
     finally:
         runner.stop()
     if outcome == "error":
         raise ExperimentError(f"the bridge ended in an error; {folder / 'bridge.log'} says which.")
-    return Judgement(outcome, judge(cell.next()))
+    return Judgement(outcome, judge(settled or cell.next()))  # what was done is not undone while the bridge stops
 
 
 def judge(state: TaskState) -> Labels:
@@ -76,12 +76,12 @@ def _watch(
     deadline: float,
     check: Callable[[], object],
     clock: Callable[[], float],
-) -> str:
-    """Wait for the end: the outcome."""
+) -> tuple[str, TaskState | None]:
+    """Wait for the end: the outcome, and the state that ended it where the task stayed done."""
     done_since: float | None = None
     while True:
         if outcome := runner.wait(0.0):
-            return outcome
+            return outcome, None
         check()
         state = cell.next()
         if state.episode != began.episode:
@@ -91,7 +91,7 @@ def _watch(
         elif done_since is None:
             done_since = state.time
         elif state.time - done_since >= SETTLED:
-            return "finished"
+            return "finished", state
         if clock() > deadline:
             raise ExperimentError(
                 "the robot's clock is too slow: the trial did not end in its time. Fewer --workers may help."

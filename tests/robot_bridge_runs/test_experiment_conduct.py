@@ -35,6 +35,14 @@ def test_a_task_that_stays_done_ends_the_trial(tmp_path: Path) -> None:
     assert runner.looks == 24, "a second at 5 Hz after it was first seen done"
 
 
+def test_what_was_done_is_not_undone_while_the_bridge_stops(tmp_path: Path) -> None:
+    cell, runner = FakeCell(), FakeRunner(length=1000)
+    cell.done_at = range(20, 26)
+    ended = conduct(job(), tmp_path / "run", cell, runner, 99.0)
+    assert not cell.next().success
+    assert (ended.outcome, ended.labels.success) == ("finished", True)
+
+
 def test_a_task_that_is_undone_again_does_not(tmp_path: Path) -> None:
     cell, runner = FakeCell(), FakeRunner(length=40)
     cell.done_at = [step for step in range(1, 40) if step % 5]
