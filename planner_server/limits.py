@@ -12,6 +12,9 @@ from torch import Tensor
 from planner_server import rotations
 from planner_server.constants import constant
 
+State = tuple[Tensor, Tensor, Tensor]
+"""Position, rotation as a unit quaternion, gripper."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -58,32 +61,37 @@ class Limits:
             ``(..., H, 7)`` poses, same dtype and device.
         """
         lower, upper = constant(self.workspace_lower, chunk), constant(self.workspace_upper, chunk)
-        previous = start.to(chunk).expand(chunk[..., 0, :].shape)
-        feasible = []
+        inside = torch.minimum(torch.maximum(chunk[..., :3], lower), upper)
+        upright, levelled = self._level(rotations.euler_to_quaternion(chunk[..., 3:6]))
+        squeezed = chunk[..., 6:].clamp(0.0, self.max_gripper)
+        start = start.to(chunk).expand(chunk[..., 0, :].shape)
+        state = (start[..., :3], rotations.euler_to_quaternion(start[..., 3:6]), start[..., 6:])
+        states, hasty = [], []
         for k in range(chunk.shape[-2]):
-            previous = self._step(chunk[..., k, :], previous, lower, upper)
-            feasible.append(previous)
-        return torch.stack(feasible, -2)
+            state, slowed = self._step((inside[..., k, :], upright[..., k, :], squeezed[..., k, :]), state)
+            states.append(state)
+            hasty.append(slowed)
+        position, rotation, gripper = (torch.stack(part, -2) for part in zip(*states, strict=True))
+        turned = torch.stack(hasty, -2) | levelled
+        euler = torch.where(turned, rotations.quaternion_to_euler(rotation), chunk[..., 3:6])
+        return torch.cat([position, euler, gripper], -1)
 
-    def _step(self, pose: Tensor, previous: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+    def _step(self, wanted: State, previous: State) -> tuple[State, Tensor]:
+        """As far towards the wanted state as one frame allows, and ``(..., 1)`` whose turn was slowed."""
         travel = self.max_linear_speed * self.frame_period
         turn = self.max_angular_speed * self.frame_period
         squeeze = self.max_gripper_speed * self.frame_period
 
-        motion = torch.minimum(torch.maximum(pose[..., :3], lower), upper) - previous[..., :3]
+        motion = wanted[0] - previous[0]
         length = torch.sqrt((motion**2).sum(-1, keepdim=True) + 1e-18)
-        position = previous[..., :3] + motion * (travel / length).clamp(max=1.0)
+        position = previous[0] + motion * (travel / length).clamp(max=1.0)
 
-        origin = rotations.euler_to_quaternion(previous[..., 3:6])
-        target, levelled = self._level(rotations.euler_to_quaternion(pose[..., 3:6]))
-        rotation = rotations.logarithm(rotations.multiply(target, rotations.conjugate(origin)))
+        rotation = rotations.logarithm(rotations.multiply(wanted[1], rotations.conjugate(previous[1])))
         angle = torch.sqrt((rotation**2).sum(-1, keepdim=True) + 1e-18)
-        slowed = rotations.multiply(rotations.exponential(rotation * (turn / angle).clamp(max=1.0)), origin)
-        euler = torch.where((angle > turn) | levelled, rotations.quaternion_to_euler(slowed), pose[..., 3:6])
+        turned = rotations.multiply(rotations.exponential(rotation * (turn / angle).clamp(max=1.0)), previous[1])
 
-        held = previous[..., 6:]
-        gripper = held + (pose[..., 6:].clamp(0.0, self.max_gripper) - held).clamp(-squeeze, squeeze)
-        return torch.cat([position, euler, gripper], -1)
+        gripper = previous[2] + (wanted[2] - previous[2]).clamp(-squeeze, squeeze)
+        return (position, turned, gripper), angle > turn
 
     def _level(self, rotation: Tensor) -> tuple[Tensor, Tensor]:
         """Quaternions ``(..., 4)`` brought upright the shortest way as far as needed; ``(..., 1)`` which were."""

@@ -61,8 +61,9 @@ def conjugate(quaternion: Tensor) -> Tensor:
 
 def turned(quaternion: Tensor, vector: Tensor) -> Tensor:
     """Vectors ``(3,)`` or ``(..., 3)`` turned by unit quaternions ``(..., 4)``: ``(..., 3)``."""
-    pure = torch.cat([vector, torch.zeros_like(vector[..., :1])], -1).expand(quaternion.shape)
-    return multiply(multiply(quaternion, pure), conjugate(quaternion))[..., :3]
+    axis, vector = torch.broadcast_tensors(quaternion[..., :3], vector)
+    once = torch.linalg.cross(axis, vector)
+    return vector + 2 * (quaternion[..., 3:] * once + torch.linalg.cross(axis, once))
 
 
 def exponential(rotation_vector: Tensor) -> Tensor:

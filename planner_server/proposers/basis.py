@@ -81,13 +81,14 @@ def spatial_velocity_chunk(situation: Situation, twist: np.ndarray) -> np.ndarra
     steps = max(1, round(situation.frame_period / CONTROL_PERIOD))
     period = situation.frame_period / steps
     kinematics, q = situation.kinematics, situation.start_joints
-    poses = []
+    joints = []
     for _ in situation.times:
         for _ in range(steps):
             velocity = damped_joint_velocity(kinematics.jacobian(q), twist)
             q = integrate_joint_velocities(q, velocity[None], period, kinematics.franka)[-1]
-        poses.append([*kinematics.forward_pose(q), situation.start[6]])
-    return np.array(poses)
+        joints.append(q)
+    gripper = np.full((len(joints), 1), situation.start[6])
+    return np.concatenate([kinematics.forward_pose(np.array(joints)), gripper], axis=1)
 
 
 def damped_joint_velocity(jacobian: np.ndarray, twist: np.ndarray) -> np.ndarray:
