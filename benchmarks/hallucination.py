@@ -13,7 +13,8 @@ with that of the video alone (`weighting.py`) or of things alone (`strangeness.p
 ``--sweep`` every shape of w, kappa and lambda of `KAPPAS` and `LAMBDAS`, and the odds of `STRANGE`. Choose settings on
 other seeds than those that you report.
 ``OUT/*.png`` shows the plans that are drawn without uncertainty, a row for each fixed camera: the frame, the imagined
-winner, its hallucinated relevance, the uncertainty of the video, what is unknown, the relevance as weighted.
+winner, its hallucinated relevance, the uncertainty of the video, what is unknown, the relevance as weighted. The one in
+`docs/planner.md` is ``0-fish.png`` of ``--first-seed 3000000 --states 1``, at 0.6 of its size.
 """
 
 from __future__ import annotations
@@ -167,14 +168,21 @@ class OpenCell(WhatIf):
 
     def scene(self, kind: str, seed: int) -> Scene:
         """A situation with one or two strangers, the same for the same arguments."""
+        situation = self.situation(kind, seed, "stranger")
+        fixed = np.array([camera.mount == "base" for camera in self._spec.cameras])
+        places = {name: self._cell.position(name) for name in (*self._cell.visible, *self._cell.strangers)}
+        return Scene(situation, fixed, places, self._masks(places, situation.poses[-1], fixed), self._cell.strangers)
+
+    def situation(self, kind: str, seed: int, look: str) -> Situation:
+        """What a robot would know, as `planner_server.evaluation.simulator.Simulator` has it."""
         spec = self._spec
-        arrays = self.begin(kind, seed, "stranger", spec.history_offsets, spec.horizon)
+        arrays = self.begin(kind, seed, look, spec.history_offsets, spec.horizon)
         views = [CAMERAS.index(view) for view in spec.views]
         images = [
             [cv2.resize(frame[view], spec.image_size[::-1], interpolation=cv2.INTER_AREA) for view in views]
             for frame in arrays.pop("images")
         ]
-        situation = Situation(
+        return Situation(
             kind=kind,
             seed=seed,
             target=str(arrays.pop("target")),
@@ -183,9 +191,6 @@ class OpenCell(WhatIf):
             classes=arrays.pop("classes")[views],
             **arrays,
         )
-        fixed = np.array([camera.mount == "base" for camera in spec.cameras])
-        places = {name: self._cell.position(name) for name in (*self._cell.visible, *self._cell.strangers)}
-        return Scene(situation, fixed, places, self._masks(places, situation.poses[-1], fixed), self._cell.strangers)
 
     def _masks(self, places: Mapping[str, np.ndarray], pose: np.ndarray, fixed: np.ndarray) -> dict[str, Tensor]:
         """By object: cells ``(V, a, b)`` of the fixed views within `RADIUS` of its middle, and of no nearer one."""
