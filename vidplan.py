@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
+import os
+import signal
 import sys
 
 # Subcommand -> (module with main(argv) -> exit code, one line of help). Imported only when chosen, so that the bridge
@@ -48,11 +51,15 @@ def main(argv: list[str] | None = None) -> int:
         return 0 if arguments else 2
     name, rest = arguments[0], arguments[1:]
     if name not in SUBCOMMANDS:
-        print(f"vidplan: no command '{name}'.\n\n{usage()}", file=sys.stderr)
+        meant = difflib.get_close_matches(name, SUBCOMMANDS, 1)
+        hint = f" Did you mean '{meant[0]}'?" if meant else ""
+        print(f"vidplan: no command '{name}'.{hint}\n\n{usage()}", file=sys.stderr)
         return 2
     try:
         module = importlib.import_module(SUBCOMMANDS[name][0])
-        return module.main(rest)
+        code = module.main(rest)
+        sys.stdout.flush()
+        return code
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] in ("models", "robot_bridge", "planner_server", "sim_cell"):
             raise
@@ -62,6 +69,9 @@ def main(argv: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
+    except BrokenPipeError:  # as of `vidplan bundle inspect DIR | head`: nobody wants the rest
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except KeyboardInterrupt:
         return 130
 

@@ -146,10 +146,10 @@ class Connection:
             event = recv_monitor_message(self._monitor, zmq.NOBLOCK)["event"]
             if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 self._connected, self._next_heartbeat, self._asked_at = True, 0.0, None
-            elif event == zmq.EVENT_DISCONNECTED:
+            elif event == zmq.EVENT_DISCONNECTED and self._connected:
                 self._connected = False
                 self._lose("the connection broke: its process ended or is stopped, or the network is down")
-            elif event & _REFUSED:
+            elif event == zmq.EVENT_DISCONNECTED or event & _REFUSED:  # before both sides had agreed
                 self._lose("the server refused the connection: do both sides use CURVE keys that know each other?")
 
     def _send(self) -> None:

@@ -41,7 +41,8 @@ def main(argv: list[str]) -> int:
     try:
         make_keys(arguments.folder, arguments.robot)
     except (AddressError, OSError) as error:
-        print(f"vidplan keys: {error}", file=sys.stderr)
+        reason = error if isinstance(error, AddressError) else f"{arguments.folder} cannot be written: {error.strerror}"
+        print(f"vidplan keys: {reason}", file=sys.stderr)
         return 1
     print(f"{arguments.folder / SERVER}: for `vidplan serve --curve-keys`")
     print(f"{arguments.folder / arguments.robot}: for `vidplan bridge --curve-keys`, on the robot's machine only")

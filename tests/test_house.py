@@ -77,7 +77,17 @@ def test_every_command_explains_itself(name: str) -> None:
 
 def test_an_unknown_command_is_refused() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "vidplan", "fly"], capture_output=True, text=True, cwd=ROOT, timeout=60
+        [sys.executable, "-m", "vidplan", "dmeo"], capture_output=True, text=True, cwd=ROOT, timeout=60
     )
     assert done.returncode == 2
-    assert "no command 'fly'" in done.stderr
+    assert "no command 'dmeo'. Did you mean 'demo'?" in done.stderr
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    command = [sys.executable, "-m", "vidplan", "bundle", "inspect", "models/bundles/tabletop"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()  # as `| head` does
+        assert process.stderr.read() == ""
+    assert process.returncode == 141

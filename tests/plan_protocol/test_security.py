@@ -86,7 +86,8 @@ def test_keys_let_in_who_is_known_and_nobody_else(keys):
             assert client.hello(Hello("panda", "1"), 10) == samples.spec()
             assert client.plan(samples.request(), 10).observation_stamp == 12.4
         for wrong in (ClientKeys(keys / "stranger.key_secret", keys / "server.key"), None):
-            with PlanClient(server.address, "r", keys=wrong) as client, pytest.raises(errors.ServerLostError):
+            lost = pytest.raises(errors.ServerLostError, match="refused the connection: do both sides use CURVE keys")
+            with PlanClient(server.address, "r", keys=wrong) as client, lost:
                 client.hello(Hello("panda", "1"), 0.4)
 
 
