@@ -82,6 +82,7 @@ def describe(path: Path) -> dict[str, Any]:
     """What is in a bundle, as JSON-ready values; every weight is read, every hash compared."""
     from models.bundle import FAMILY, family_of, load_bundle
     from models.config_io import to_plain
+    from models.uncertainty.c3.files import installed_probe
 
     if family_of(path) != FAMILY:
         from models.ctrl_world import require_full
@@ -90,13 +91,15 @@ def describe(path: Path) -> dict[str, Any]:
         from models.ctrl_world.inspection import describe_ctrl_world
 
         return describe_ctrl_world(path)
-    bundle = load_bundle(path)
+    bundle, probe = load_bundle(path), installed_probe(path)
     files = sorted(file for file in path.iterdir() if file.suffix == ".safetensors")
     return {
         "path": str(path),
         "hash": bundle.hash,
         "megabytes": round(sum(file.stat().st_size for file in files) / 1e6, 2),
         "parameters": {name: sum(p.numel() for p in module.parameters()) for name, module in bundle.parts().items()},
+        "familiarity": bundle.familiarity is not None,
+        "probe": to_plain(probe.config) if probe else None,
         "config": to_plain(bundle.config),
     }
 
@@ -129,4 +132,8 @@ def as_text(report: dict[str, Any]) -> str:
         where = f"on the {camera['mount']} at ({x:.3f}, {y:.3f}, {z:.3f})"
         lines.append(f"  camera      {camera['name']}: focal {camera['matrix'][0][0]:.1f} px, {where}")
     lines += [f"  {name:<11} {count / 1e6:.2f} M parameters" for name, count in report["parameters"].items()]
+    known = "knows strange things and strange light" if report["familiarity"] else "none: nothing counts as strange"
+    lines.append(f"  familiarity {known}")
+    if probe := report["probe"]:
+        lines.append(f"  probe       {probe['variant']}, eps {probe['eps']:g}: judges videos instead of the head")
     return "\n".join(lines)

@@ -193,6 +193,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import torch
 
+    from models.uncertainty.c3.probe import Probe
     from plan_protocol.errors import AddressError
     from plan_protocol.keys_cli import server_keys
     from plan_protocol.security import check_bind_address
@@ -222,6 +223,9 @@ def _serve(arguments: argparse.Namespace) -> int:
         else:
             planner = build_planner(bundle, config, arguments.device, policy, arguments.proposers)
         print(f"bundle   {bundle.config.name} ({arguments.bundle}), sha256 {bundle.hash[:12]}", flush=True)
+        if isinstance(bundle.uncertainty, Probe):
+            probe = bundle.uncertainty.config
+            print(f"probe    {probe.variant}, eps {probe.eps:g}: judges videos instead of the head", flush=True)
         latency = measure_latency(planner, bundle)
         how = f"{config.local_planner} x {config.iterations}, " + (
             f"{config.flow_steps}-step flow map" if config.flow_steps else "expected future"

@@ -13,6 +13,9 @@ from models import bundle_cli
 from models.bundle import load_bundle, save_bundle
 from models.errors import BundleError
 from models.text import TextEncoder, word_buckets
+from models.uncertainty.c3.files import install_probe
+from models.uncertainty.c3.probe import ProbeConfig
+from models.uncertainty.c3.variants import make_probe
 
 
 def test_round_trip_keeps_every_answer_and_the_hash(bundle, bundle_path: Path, tmp_path: Path, scene):
@@ -63,9 +66,21 @@ def test_inspect_prints_what_is_in_it(bundle_path: Path, capsys):
     report = json.loads(capsys.readouterr().out)
     assert report["config"]["views"] == ["left", "right", "wrist"]
     assert bundle_cli.main(["inspect", str(bundle_path)]) == 0
-    assert report["hash"] in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert report["hash"] in said
+    assert "familiarity none" in said
+    assert "probe" not in said
     assert bundle_cli.main(["inspect", str(bundle_path / "nothing")]) == 1
     assert "not a bundle" in capsys.readouterr().err
+
+
+def test_inspect_names_the_probe_that_is_trusted_instead_of_the_head(bundle_path: Path, tmp_path: Path, capsys):
+    shutil.copytree(bundle_path, tmp_path / "bundle")
+    install_probe(
+        make_probe(ProbeConfig("continuous", features=16, width=16, embedding=16, eps=0.2)), tmp_path / "bundle"
+    )
+    assert bundle_cli.main(["inspect", str(tmp_path / "bundle")]) == 0
+    assert "probe       continuous, eps 0.2" in capsys.readouterr().out
 
 
 @given(st.text())
