@@ -173,7 +173,10 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> int:
     """Serve until Ctrl-C or SIGTERM. Returns 0 after a clean stop, 1 when the server could not start or broke."""
-    arguments = parser().parse_args(argv)
+    options = parser()
+    arguments = options.parse_args(argv)
+    if arguments.policy_adapter != options.get_default("policy_adapter") and not arguments.policy:
+        options.error("--policy-adapter says how the arm follows a policy: name one with --policy ws://HOST:PORT")
     # From here on: a signal that comes while the models load must end the command as cleanly as later. Not by an
     # exception while torch is imported: its C code swallows some, and fails over them much later.
     _on_signals(_leave)

@@ -25,6 +25,7 @@ from plan_protocol.errors import InvalidFieldError
 from plan_protocol.keys_cli import client_keys, make_keys
 from plan_protocol.messages import Hello, Plan, PlanRequest
 from plan_protocol.server import Context, PlanServer
+from planner_server import cli
 from planner_server.config import PROPOSERS, PlannerConfig
 from planner_server.errors import StartError
 from planner_server.limits import project
@@ -285,3 +286,9 @@ def test_a_port_in_use_and_a_missing_bundle_end_the_command_with_a_message(folde
     assert process.returncode == 1
     assert "bundle.json is missing" in errors
     assert "Traceback" not in errors
+
+
+def test_an_adapter_without_a_policy_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["--policy-adapter", "droid"])
+    assert "--policy ws://" in capsys.readouterr().err
