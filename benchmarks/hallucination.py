@@ -41,13 +41,13 @@ from models.bundle import Bundle
 from plan_protocol.server import Context
 from planner_server.approach import beyond, metres_aside
 from planner_server.centring import centres_of
-from planner_server.cli import DEFAULT_BUNDLE
 from planner_server.config import PlannerConfig
 from planner_server.evaluation.ranking import Scripted
 from planner_server.evaluation.simulator import OVERSAMPLING, Situation
 from planner_server.evaluation.truth import image_points
 from planner_server.ground import place_of
 from planner_server.judgement import Judgement
+from planner_server.options import DEFAULT_BUNDLE
 from planner_server.planner import Planner
 from planner_server.render import colour_map
 from planner_server.scoring import cell_centres, on_cells, sureness

@@ -39,7 +39,6 @@ from models.bundle import Bundle
 from plan_protocol.messages import Observation, PlanRequest
 from plan_protocol.server import Context
 from planner_server.approach import beyond, metres_aside
-from planner_server.cli import DEFAULT_BUNDLE
 from planner_server.config import PROPOSERS, PlannerConfig
 from planner_server.evaluation.ranking import FIRST_SEED, KINDS, Scripted
 from planner_server.evaluation.simulator import Outcomes, Simulator, Situation
@@ -49,6 +48,7 @@ from planner_server.limits import project
 from planner_server.local_planners.choose import PATHS
 from planner_server.local_planners.fingers_and_turns import FingersAndTurns
 from planner_server.local_planners.interfaces import Budget, LocalPlanner, Problem, Refinement
+from planner_server.options import DEFAULT_BUNDLE
 from planner_server.planner import Planner, holding
 from planner_server.service import build_planner, open_bundle
 

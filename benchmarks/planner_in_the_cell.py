@@ -27,9 +27,9 @@ sys.path.insert(0, str(ROOT))
 from models.bundle import BundleConfig  # noqa: E402
 from plan_protocol.messages import Observation, Plan, PlanRequest  # noqa: E402
 from plan_protocol.server import Context  # noqa: E402
-from planner_server.cli import DEFAULT_BUNDLE  # noqa: E402
 from planner_server.config import PlannerConfig  # noqa: E402
 from planner_server.evaluation.simulator import OVERSAMPLING  # noqa: E402
+from planner_server.options import DEFAULT_BUNDLE  # noqa: E402
 from planner_server.planner import Planner  # noqa: E402
 from planner_server.policy.cloned import ServedPolicy  # noqa: E402
 from planner_server.policy.droid import droid_observation  # noqa: E402

@@ -22,8 +22,8 @@ from matplotlib.figure import Figure
 
 from planner_server.approach import beyond, metres_aside
 from planner_server.centring import centres_of
-from planner_server.cli import DEFAULT_BUNDLE
 from planner_server.config import PlannerConfig
+from planner_server.options import DEFAULT_BUNDLE
 from planner_server.scoring import score
 from planner_server.service import open_bundle
 from robot_model.conventions import PINCH_OFFSET, pose_to_matrix

@@ -50,8 +50,8 @@ from models.training.workshop import Workshop
 from models.uncertainty.c3 import FeaturedVideoModel
 from models.uncertainty.c3.files import load_trained, trained_probes
 from plan_protocol.server import Context
-from planner_server.cli import DEFAULT_BUNDLE
 from planner_server.config import PlannerConfig
+from planner_server.options import DEFAULT_BUNDLE
 from planner_server.service import blank_request, build_planner, open_bundle
 
 STAGES = tuple(

@@ -8,8 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-from planner_server.cli import DEFAULT_BUNDLE
 from planner_server.evaluation.settings import PARTS, Settings
+from planner_server.options import DEFAULT_BUNDLE
 
 
 def parser() -> argparse.ArgumentParser:

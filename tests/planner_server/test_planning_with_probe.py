@@ -9,8 +9,8 @@ from models.testing import random_bundle
 from models.uncertainty.c3 import ProbeConfig, make_probe
 from models.uncertainty.c3.files import install_probe
 from plan_protocol.server import Context
-from planner_server.cli import chosen_config, parser
 from planner_server.config import PlannerConfig
+from planner_server.options import chosen_config, parser
 from planner_server.service import blank_request, build_planner, open_bundle
 
 
