@@ -209,10 +209,7 @@ def serve(*arguments: str) -> subprocess.Popen[str]:
 
 
 def test_help_names_every_option_without_loading_torch() -> None:
-    code = (
-        "import sys, planner_server.cli as cli; print(cli.parser().format_help()); "
-        "assert 'torch' not in sys.modules"
-    )
+    code = "import sys, planner_server.cli as cli; print(cli.parser().format_help()); assert 'torch' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     for option in (
