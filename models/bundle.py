@@ -26,6 +26,7 @@ from models.errors import BundleError
 from models.head_unet import HeadConfig
 from models.semantic import SemanticConfig, SemanticHead
 from models.uncertainty import UncertaintyHead
+from models.uncertainty.familiarity import FILE as FAMILIARITY
 from models.uncertainty.familiarity import Familiarity, load_familiarity, save_familiarity
 from models.value import ValueHead
 from models.video_model import VideoModel
@@ -98,7 +99,8 @@ class Bundle(BundleParts):
     """Loaded models. See `interfaces` for what each can do.
 
     Attributes:
-        familiarity: The alarm for unfamiliar scenes, where the bundle has one: planning does not need it.
+        familiarity: The alarm for unfamiliar scenes, where the bundle has one: to a planner without it nothing is
+            strange.
         hash: See `bundle_hash`.
     """
 
@@ -244,10 +246,12 @@ def _read_values(path: str | Path) -> Any:
 
 
 def bundle_hash(path: str | Path) -> str:
-    """SHA-256 over the configuration and the weights that plans depend on (`PARTS`), hexadecimal."""
-    digest = hashlib.sha256()
+    """SHA-256 over the configuration and the weights (`PARTS`, and the familiarity if there is one), hexadecimal."""
+    digest, folder = hashlib.sha256(), Path(path)
     for name in ("bundle.json", *(f"{part}.safetensors" for part in PARTS)):
-        digest.update((Path(path) / name).read_bytes())
+        digest.update((folder / name).read_bytes())
+    if (folder / FAMILIARITY).is_file():
+        digest.update((folder / FAMILIARITY).read_bytes())
     return digest.hexdigest()
 
 
