@@ -41,17 +41,9 @@ def quaternion_to_euler(quaternion: Tensor) -> Tensor:
 
 def multiply(a: Tensor, b: Tensor) -> Tensor:
     """Product of quaternions: the rotation ``b`` followed by ``a``, both along the base frame's axes."""
-    ax, ay, az, aw = a.unbind(-1)
-    bx, by, bz, bw = b.unbind(-1)
-    return torch.stack(
-        [
-            aw * bx + ax * bw + ay * bz - az * by,
-            aw * by - ax * bz + ay * bw + az * bx,
-            aw * bz + ax * by - ay * bx + az * bw,
-            aw * bw - ax * bx - ay * by - az * bz,
-        ],
-        -1,
-    )
+    (u, s), (v, t) = a.split((3, 1), -1), b.split((3, 1), -1)
+    vector = s * v + t * u + torch.linalg.cross(*torch.broadcast_tensors(u, v))
+    return torch.cat([vector, s * t - (u * v).sum(-1, keepdim=True)], -1)
 
 
 def conjugate(quaternion: Tensor) -> Tensor:
