@@ -38,7 +38,12 @@ class Process:
 
     def __init__(self, address: str = "tcp://127.0.0.1:*") -> None:
         code = SERVER.format(folder=str(Path(__file__).parent), address=address)
-        self.process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", code],
+            stdout=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a script's background jobs ignore it
+        )
         self.address = self.process.stdout.readline().strip()
         assert self.address
 
