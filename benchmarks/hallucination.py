@@ -169,7 +169,7 @@ class OpenCell(WhatIf):
     def scene(self, kind: str, seed: int) -> Scene:
         """A situation with one or two strangers, the same for the same arguments."""
         situation = self.situation(kind, seed, "stranger")
-        fixed = np.array([camera.mount == "base" for camera in self._spec.cameras])
+        fixed = np.array([not camera.rides for camera in self._spec.cameras])
         places = {name: self._cell.position(name) for name in (*self._cell.visible, *self._cell.strangers)}
         return Scene(situation, fixed, places, self._masks(places, situation.poses[-1], fixed), self._cell.strangers)
 

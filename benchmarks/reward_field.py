@@ -50,7 +50,7 @@ def main(argv: list[str]) -> None:
     situation = OpenCell(bundle).situation(*STATE, "plain")
     latents = bundle.world_model.encode(torch.from_numpy(plan_request(bundle, situation, 0).observation.images)[None])
     spec, upright = bundle.config, situation.poses[-1]
-    fixed = torch.tensor([float(camera.mount == "base") for camera in spec.cameras])
+    fixed = torch.tensor([float(not camera.rides) for camera in spec.cameras])
     held = (pose_to_matrix(upright) @ PINCH_OFFSET)[:3, 3] - upright[:3]
     figure = Figure(figsize=(3.2 * len(STEPS), 3.0), layout="constrained")
     axes = figure.subplots(1, len(STEPS), sharey=True)

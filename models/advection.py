@@ -35,7 +35,7 @@ class Advection(nn.Module):
     def __init__(self, cameras: Sequence[Camera], image_size: tuple[int, int], latent_size: tuple[int, int]) -> None:
         super().__init__()
         self.image_size = image_size
-        self.riding = [camera.mount == "flange" for camera in cameras]
+        self.riding = [camera.rides for camera in cameras]
         matrices = torch.tensor([c.matrix for c in cameras]).float()
         rows, columns = latent_size[0] * FOLD, latent_size[1] * FOLD
         y = (torch.arange(rows) + 0.5) * image_size[0] / rows

@@ -28,6 +28,11 @@ class Camera:
     mount: str
     transform: tuple[tuple[float, ...], ...]
 
+    @property
+    def rides(self) -> bool:
+        """Whether it moves with the arm."""
+        return self.mount != "base"
+
 
 class ToolHeatMaps(nn.Module):
     """Gaussian spots where each view sees the tool point and the table point below it.
@@ -45,7 +50,7 @@ class ToolHeatMaps(nn.Module):
         super().__init__()
         self.image_size = image_size
         self.spread = 6.0 * image_size[0] / 48
-        self.riding = [camera.mount == "flange" for camera in cameras]
+        self.riding = [camera.rides for camera in cameras]
         self.register_buffer("matrices", torch.tensor([c.matrix for c in cameras]).float(), persistent=False)
         mounts = torch.tensor([c.transform for c in cameras]).float()
         self.register_buffer("mounts", mounts, persistent=False)

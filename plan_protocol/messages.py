@@ -197,8 +197,8 @@ class Plan:
         timings: Stage -> milliseconds (``queue``, ``decode``, ``encode_frames``, ``propose``, ``imagine``, ``score``,
             ``refine``, ``render``, ``total``).
         imagination: Present when frames were wanted.
-        status: ``confident``, or ``uncertain``: no candidate's future can be trusted. The
-            chunk explores; a robot should follow it slowly, and not for long without asking a person.
+        status: ``confident``, or ``uncertain``: no candidate's future can be trusted. The chunk explores; a robot
+            should follow it slowly, and not for long without asking a person.
         doubt: Why it is uncertain, for people; empty for a confident plan.
     """
 

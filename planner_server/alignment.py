@@ -79,4 +79,4 @@ def yaw_of(poses: Tensor) -> Tensor:
 
 def riding(cameras: Sequence[Camera]) -> int | None:
     """Index of the first camera that rides on the arm, if there is one."""
-    return next((number for number, camera in enumerate(cameras) if camera.mount != "base"), None)
+    return next((number for number, camera in enumerate(cameras) if camera.rides), None)

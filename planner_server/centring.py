@@ -39,7 +39,7 @@ def centres_of(
     border, centres = constant((width, height), poses), []
     for camera in cameras:
         mount = constant(np.linalg.inv(np.array(camera.transform)), poses)
-        point = tool if camera.mount == "base" else aim  # a camera on the flange never sees it move
+        point = aim if camera.rides else tool  # a camera on the flange never sees it move
         image = (point @ mount[:3, :3].T + mount[:3, 3]) @ constant(camera.matrix, poses).T
         pixel = image[..., :2] / image[..., 2:].clamp(min=NEAREST_DEPTH)
         centres.append(torch.minimum(pixel.clamp(min=0.0), border) / width)

@@ -32,7 +32,7 @@ def on_table(
     rows, columns = relevance.shape
     y, x = np.mgrid[:rows, :columns] + 0.5
     pixels = np.stack([x * image_size[1] / columns, y * image_size[0] / rows, np.ones_like(x)], -1)
-    mount = pose_to_matrix(pose[:6]) if camera.mount != "base" else np.eye(4)
+    mount = pose_to_matrix(pose[:6]) if camera.rides else np.eye(4)
     mount = mount @ np.array(camera.transform)
     rays = pixels @ (mount[:3, :3] @ np.linalg.inv(np.array(camera.matrix))).T
     depth = (GRASP_PLANE - mount[2, 3]) / np.where(rays[..., 2] < 0, rays[..., 2], -np.inf)
@@ -67,6 +67,6 @@ def place_of(
         thrown = on_table(seen, camera, image_size, pose, region) if seen.max() >= visible else None
         if thrown is not None:
             places, weight = thrown
-            found[camera.mount != "base"].append((weight[..., None] * places).sum((0, 1)))
+            found[camera.rides].append((weight[..., None] * places).sum((0, 1)))
     nearest = found[True] or found[False]
     return np.mean(nearest, axis=0) if nearest else None

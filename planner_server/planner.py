@@ -260,8 +260,8 @@ class Planner:
 
     def _view_weights(self) -> Tensor:
         """Weight ``(V,)`` of each view in the reward; one for all where nobody knows which camera rides."""
-        mounts = [camera.mount for camera in self._bundle.config.cameras] or ["base"]
-        return self._tensor(np.where(np.array(mounts) == "base", 1.0, self.config.riding_view))
+        riding = [camera.rides for camera in self._bundle.config.cameras] or [False]
+        return self._tensor(np.where(riding, self.config.riding_view, 1.0))
 
     def _travel(self, actions: np.ndarray, start: np.ndarray) -> tuple[Tensor, Tensor]:
         """`Evidence.travel` and `Evidence.toggles` of chunks ``(B, H, 7)``."""

@@ -202,7 +202,7 @@ def policy_cameras(spec: BundleConfig) -> tuple[int, int]:
     Raises:
         StartError: The bundle lacks one of them.
     """
-    riding = [camera.mount != "base" for camera in spec.cameras]
+    riding = [camera.rides for camera in spec.cameras]
     riding = riding or [view == "wrist" for view in spec.views]  # not calibrated: their names have to do
     if all(riding) or not any(riding):
         raise StartError(f"a policy sees a scene and a wrist camera; {spec.name} has {spec.views}")

@@ -63,7 +63,7 @@ def nothing_strange(like: Tensor) -> Strange:
 
 def carried_on(now: Tensor, weight: Tensor, cameras: Sequence[Camera]) -> Tensor:
     """`Strange.later` from `Strange.now` ``(V, a, b)``, with the weight ``(V, a, b)`` of each cell in the mean."""
-    riding = constant(np.array([camera.mount != "base" for camera in cameras] or [False], float), now) > 0
+    riding = constant(np.array([camera.rides for camera in cameras] or [False], float), now) > 0
     mass = weight.sum((-2, -1), keepdim=True)
     mean = torch.where(mass > 0, (now * weight).sum((-2, -1), keepdim=True) / mass.clamp(min=1e-9), -torch.inf)
     return torch.where(riding[:, None, None], mean, now)

@@ -39,7 +39,7 @@ def desired_centres(
     centres = []
     for camera in cameras:
         # A camera on the flange never sees the flange move.
-        flange = pose_to_matrix(poses if camera.mount == "base" else np.zeros_like(poses))
+        flange = pose_to_matrix(np.zeros_like(poses) if camera.rides else poses)
         tool = (np.linalg.inv(np.array(camera.transform)) @ flange @ aim[..., None])[..., :3, 0]
         image = tool @ np.array(camera.matrix).T
         pixel = image[..., :2] / np.maximum(tool[..., 2:], NEAREST_DEPTH)

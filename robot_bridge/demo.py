@@ -13,12 +13,11 @@ from typing import Any
 
 from robot_bridge.children import Child, ChildError
 from robot_bridge.errors import BridgeError
+from robot_bridge.experiment.conduct import SETTLED
 
 BUDGET = 330.0
 """Seconds of wall clock after which a run is ended whatever the robot's clock says; the report follows."""
 SERVER_START, SIM_START, BRIDGE_START = 200.0, 120.0, 60.0
-DONE_FOR = 1.0
-"""Seconds on the robot's clock that the task must stay done for the run to end, as in `vidplan trials`."""
 RESTARTS = 3
 
 
@@ -132,7 +131,7 @@ class Demo:
     def watch(self) -> None:
         """Print what happens until the task is done, the seconds are over on the robot's clock, or the budget is."""
         bridge, deadline = self.children["bridge"], time.monotonic() + BRIDGE_START
-        while self.onlooker.lasted < self.arguments.seconds and self.onlooker.done_for < DONE_FOR:
+        while self.onlooker.lasted < self.arguments.seconds and self.onlooker.done_for < SETTLED:
             self._listen(0.1)
             bridge.check()
             self._look_after_the_others()

@@ -92,7 +92,7 @@ def fit_readout(bundle: Bundle, footage: Footage, rows: np.ndarray, steps: int, 
         ModelsError: No camera stands still.
     """
     config = bundle.config
-    fixed = tuple(index for index, camera in enumerate(config.cameras) if camera.mount == "base")
+    fixed = tuple(index for index, camera in enumerate(config.cameras) if not camera.rides)
     if not fixed:
         raise ModelsError(f"bundle {config.name} has no fixed camera to read the tool's position from")
     latents = per_view(footage.latents(rows)[:, None], len(config.views))[:, 0, list(fixed)]

@@ -15,7 +15,7 @@ from models.training.engine_processes import Processes
 from models.training.latents import cache_latents
 from models.training.loop import train
 from models.training.names import foundations
-from models.training.semantic_stage import SemanticStage, require_labels
+from models.training.semantic_stage import SemanticStage
 from models.training.stages import make_stage
 from models.training.workshop import Workshop
 
@@ -33,7 +33,7 @@ def run_stages(stages: Sequence[str], data: Path, out: Path, preset: Preset, pro
         for stage in stages:
             print(f"  {stage:<12} {_plan(stage, folder)}", flush=True)
     if SemanticStage.name in stages and folder.standing(SemanticStage.name) is not Standing.FINISHED:
-        require_labels(workshop)
+        workshop.require_labels("semantic reward")  # before other stages take their hours
     for stage in stages:
         if stage in preset.loops:
             _train(stage, workshop, folder, processes)

@@ -10,7 +10,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.autoencoder import FOLD
-from models.errors import TrainingError
 from models.training.latents import open_latents
 from models.training.loop import Draw
 from models.training.pasting import Paster
@@ -34,11 +33,7 @@ class FamiliarityStage:
 
     def __init__(self, workshop: Workshop) -> None:
         preset, training = workshop.preset, workshop.training
-        if not training.classes:
-            raise TrainingError(
-                f"{workshop.data} has no labels/classes.json: the familiarity needs labelled data, as `vidplan sim "
-                "record` makes it (docs/training.md says what other recordings can train)"
-            )
+        workshop.require_labels("familiarity")
         self.autoencoder, self.semantic = workshop.autoencoder(), workshop.semantic()
         latents = open_latents(self.autoencoder, training, workshop.latents)
         self.held_out = open_latents(self.autoencoder, workshop.held_out, workshop.latents)

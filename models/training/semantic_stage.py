@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.errors import TrainingError
 from models.semantic import SemanticHead, segmentation_loss
 from models.training.latents import open_latents
 from models.training.loop import Draw
@@ -29,7 +28,7 @@ class SemanticStage:
 
     def __init__(self, workshop: Workshop) -> None:
         self.training, self.held_out = workshop.training, workshop.held_out
-        require_labels(workshop)
+        workshop.require_labels("semantic reward")
         autoencoder = workshop.autoencoder()
         self.latents = open_latents(autoencoder, self.training, workshop.latents)
         self.held_out_latents = open_latents(autoencoder, self.held_out, workshop.latents)
@@ -61,19 +60,6 @@ class SemanticStage:
         latents = torch.from_numpy(self.held_out_latents[rows].astype(np.float32))[:, None]
         return semantic_figures(
             self.module, latents, self.held_out.segmentation[rows], self.held_out.classes, self.held_out.views
-        )
-
-
-def require_labels(workshop: Workshop) -> None:
-    """Refuse data that cannot train this stage, before other stages take their hours.
-
-    Raises:
-        TrainingError: The recordings have no labels.
-    """
-    if not workshop.training.classes:
-        raise TrainingError(
-            f"{workshop.data} has no labels/classes.json: the semantic reward needs labelled data, as `vidplan sim "
-            "record` makes it (docs/training.md says what other recordings can train)"
         )
 
 

@@ -48,6 +48,18 @@ class Workshop:
         """The held-out split."""
         return self._dataset("val")
 
+    def require_labels(self, what: str) -> None:
+        """Refuse data that cannot train the ``what`` of a bundle.
+
+        Raises:
+            TrainingError: The recordings have no labels.
+        """
+        if not self.training.classes:
+            raise TrainingError(
+                f"{self.data} has no labels/classes.json: the {what} needs labelled data, as `vidplan sim record` "
+                "makes it (docs/training.md says what other recordings can train)"
+            )
+
     @property
     def cameras(self) -> tuple[Camera, ...]:
         """Cameras of the training data.

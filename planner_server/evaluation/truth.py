@@ -106,7 +106,7 @@ def image_points(
     position = np.concatenate([points, np.ones_like(points[..., :1])], -1)[..., None]
     seen = []
     for camera in cameras:
-        mount = flange if camera.mount == "flange" else np.eye(4)
+        mount = flange if camera.rides else np.eye(4)
         local = (np.linalg.inv(mount @ np.array(camera.transform)) @ position)[..., :3, 0]
         image = local @ np.array(camera.matrix).T
         pixel = image[..., :2] / np.maximum(local[..., 2:], NEAREST_DEPTH)

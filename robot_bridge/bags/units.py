@@ -27,13 +27,12 @@ class Units:
     def see(self, message: Recorded) -> None:
         """Take a message; only those of the arm and the gripper count."""
         source = self._mapping.gripper
+        moves = message.topic == self._mapping.joints_topic and message.type == JOINT_STATE
         feels = source is not None and message.topic == source.topic
-        if not feels and (message.topic != self._mapping.joints_topic or message.type != JOINT_STATE):
-            return
-        decoded = decode(message)
+        decoded = decode(message) if moves or feels else None
         if decoded is None:
             return
-        if message.topic == self._mapping.joints_topic and message.type == JOINT_STATE:
+        if moves:
             for name, position in zip(decoded.name, map(float, decoded.position), strict=False):
                 self._joints[name] = _wider(self._joints.get(name, (math.inf, -math.inf)), position)
         value = gripper_value(message.type, decoded, source) if feels and source is not None else None

@@ -14,7 +14,7 @@ from robot_bridge.trials.runner import TrialRunner
 from robot_bridge.trials.trial import Labels
 
 SETTLED = 1.0
-"""Seconds on the robot's clock for which a task must stay done before the trial is ended as done."""
+"""Seconds on the robot's clock for which a task must stay done before a trial, or a demo, is ended as done."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from cell_fakes import FakeCell, make_plan, straight
-from command_judge import Judge
+from command_judge import JudgedCell
 
 from plan_protocol.messages import ErrorReply, Plan, PlanRequest
 from robot_bridge.guard.reasons import Finding, Reason
@@ -120,9 +120,8 @@ def ordeal(seed: int, plans: int, robot: str = "panda", sensible: float = 0.5, r
     adversary, random = Adversary(seed, sensible), np.random.default_rng(1000 + seed)
     start = DROID_RESET_JOINTS + random.normal(0, 0.1, 7)
     settings = {"retry_pause": 0.0, "latency_margin": 0.5, "seed": seed, "robot": robot, "control_rate": rate}
-    cell = FakeCell(adversary, 0.05, start, **settings)
+    cell = JudgedCell(adversary, 0.05, start, **settings)
     period = cell.config.control_period
-    judge = Judge(cell)
     trouble_until = 0.0
     rejected: set[str] = set()
     while adversary.count < plans:
@@ -135,11 +134,9 @@ def ordeal(seed: int, plans: int, robot: str = "panda", sensible: float = 0.5, r
                 _trouble(cell, random)
         late = random.random() < 0.15 * period
         pause = random.uniform(0.2, 0.6) if late else period * random.uniform(0.45, 1.35)
-        for command in cell.step(float(pause)):
-            if command.trajectory is not None:
-                judge.look(cell, command.trajectory)
+        cell.step(float(pause))
         rejected |= {event["event"] for event in cell.events[-3:]}
-    return Ordeal(adversary.count, judge.sent, dict(cell.executor.rejected), judge.worst, rejected)
+    return Ordeal(adversary.count, cell.judge.sent, dict(cell.executor.rejected), cell.judge.worst, rejected)
 
 
 def _trouble(cell: FakeCell, random: np.random.Generator) -> None:

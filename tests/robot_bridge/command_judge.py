@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from cell_fakes import FakeCell
 
+from robot_bridge.execution.commanded import Command
 from robot_bridge.execution.smoothing import SentMotion
 from robot_model.franka import franka
 from robot_model.kinematics import ArmKinematics
@@ -172,3 +174,18 @@ class Solids:
             places = (grid * shape.size + shape.centre) @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]])
             radius = 0.0
         return [Ball(shape.body, frame.parentJoint, frame.placement.act(place), radius) for place in places]
+
+
+class JudgedCell(FakeCell):
+    """A cell in which every message is judged."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.judge = Judge(self)
+
+    def step(self, seconds: float | None = None) -> list[Command]:
+        commands = super().step(seconds)
+        for command in commands:
+            if command.trajectory is not None:
+                self.judge.look(self, command.trajectory)
+        return commands

@@ -11,12 +11,10 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from cell_fakes import FakeCell
-from command_judge import Judge
+from command_judge import JudgedCell
 from faulty_server import ServerProcess
 from ros_planner import free_address
 
-from robot_bridge.execution.commanded import Command
 from robot_bridge.execution.executor import Executor
 from robot_bridge.execution.states import State
 from robot_bridge.planner.link import PlannerLink
@@ -29,7 +27,7 @@ FAST = 12.0
 """Robot seconds per second of wall clock, about."""
 
 
-class Robot(FakeCell):
+class Robot(JudgedCell):
     """A cell whose planner is a real server, somewhere else."""
 
     def __init__(self, address: str, name: str = "robot", joints: np.ndarray = DROID_RESET_JOINTS, **settings: object):
@@ -38,15 +36,7 @@ class Robot(FakeCell):
         super().__init__(lambda request: None, 0.0, joints, **settings)
         self.link = PlannerLink(self.config)
         self.executor = Executor(self.config, self.link, self.senser, self.events.append)
-        self.judge = Judge(self)
         self.link.start()
-
-    def step(self, seconds: float | None = None) -> list[Command]:
-        commands = super().step(seconds)
-        for command in commands:
-            if command.trajectory is not None:
-                self.judge.look(self, command.trajectory)
-        return commands
 
     def plans(self) -> list[dict]:
         return [event for event in self.events if event["event"] == "plan"]

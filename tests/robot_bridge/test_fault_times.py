@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cell_fakes import FakeCell, make_plan, straight
-from command_judge import Judge
+from cell_fakes import make_plan, straight
+from command_judge import JudgedCell
 from faulty_server import WRONG
 
 from plan_protocol.connection import PINGS
 from plan_protocol.messages import ErrorReply
 from robot_bridge.config import BridgeConfig
-from robot_bridge.execution.commanded import Command
 from robot_bridge.execution.states import State
 from robot_bridge.planner.link import PlannerLink
 from robot_bridge.ros.connected import WATCH_PERIOD
@@ -25,12 +24,11 @@ AT_REST = {0.0: 0.3, KNOWN: 0.35}
 STEP = np.array([0.04, 0.0, -0.02, 0.0, 0.0, 0.1, 0.0])
 
 
-class FaultyCell(FakeCell):
+class FaultyCell(JudgedCell):
     """A cell whose made-up server goes wrong when told to; every message is judged."""
 
     def __init__(self, rate: float) -> None:
         super().__init__(self._answer, 0.3, control_rate=rate, request_timeout=2.0)
-        self.judge = Judge(self)
         self.fault = ""
         self._count = 0
 
@@ -40,13 +38,6 @@ class FaultyCell(FakeCell):
         self._count += 1
         plan = make_plan(request, straight(request, STEP if (self._count - 1) // 2 % 2 == 0 else -STEP))
         return WRONG[self.fault](plan) if self.fault else plan
-
-    def step(self, seconds: float | None = None) -> list[Command]:
-        commands = super().step(seconds)
-        for command in commands:
-            if command.trajectory is not None:
-                self.judge.look(self, command.trajectory)
-        return commands
 
     def silence(self) -> None:
         """No request is answered any more."""
