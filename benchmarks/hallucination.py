@@ -244,7 +244,7 @@ def reweighted(judged: Judgement, bundle: Bundle, config: PlannerConfig) -> Judg
     pose, poses = judged.scene.poses[0, -1].double().numpy(), torch.as_tensor(evidence.actions).float()
     place = place_of(trusted, spec.cameras, spec.image_size, pose, config.visible, config.region)
     aside = metres_aside(poses, place)
-    centres = centres_of(spec.cameras, spec.image_size, poses, beyond(aside, judged.carrying, config))
+    centres = centres_of(spec.cameras, spec.image_size, poses, beyond(aside, judged.phase.at_goal, config))
     return replace(judged, evidence=replace(evidence, centres=centres, aside=aside), place=place)
 
 

@@ -190,7 +190,7 @@ def truth(
     judged: Judgement, situation: Situation, outcomes: Outcomes, bundle: Bundle, config: PlannerConfig
 ) -> tuple[np.ndarray, np.ndarray]:
     """Per chunk: true semantic reward, metres of progress at the end."""
-    above = beyond(metres_aside(torch.from_numpy(outcomes.poses), judged.place), judged.carrying, config)
+    above = beyond(metres_aside(torch.from_numpy(outcomes.poses), judged.place), judged.phase.at_goal, config)
     evidence = true_evidence(judged.evidence, situation, outcomes, judged.phrase, bundle.config.cameras, above)
     progress = distance(situation.kind, situation) - distance(situation.kind, outcomes)[:, -1]
     return true_reward(evidence, config), progress

@@ -21,15 +21,15 @@ OVER = 0.03
 """Metres beside the object within which a hand is over it."""
 
 
-def beyond(aside: Tensor, carrying: bool, config: PlannerConfig) -> Tensor:
+def beyond(aside: Tensor, at_goal: bool, config: PlannerConfig) -> Tensor:
     """Metres ``(...)`` past the pinch point that the desired centre lies; differentiable.
 
     Args:
         aside: ``(...)`` see `metres_aside`.
-        carrying: Something is held, and what is looked for is where it goes.
+        at_goal: What is looked for is where something goes, or lies, see `phase`.
         config: Constants.
     """
-    return torch.full_like(aside, config.carry_height) if carrying else (aside - OVER).clamp(0.0, config.hover)
+    return torch.full_like(aside, config.carry_height) if at_goal else (aside - OVER).clamp(0.0, config.hover)
 
 
 def metres_aside(poses: Tensor, place: np.ndarray | None) -> Tensor:

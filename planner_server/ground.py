@@ -63,10 +63,51 @@ def place_of(
         region: See `on_table`.
     """
     found: dict[bool, list[np.ndarray]] = {True: [], False: []}
-    for seen, camera in zip(relevance, cameras, strict=False):
-        thrown = on_table(seen, camera, image_size, pose, region) if seen.max() >= visible else None
-        if thrown is not None:
-            places, weight = thrown
-            found[camera.rides].append((weight[..., None] * places).sum((0, 1)))
+    for place, camera in zip(_places(relevance, cameras, image_size, pose, visible, region), cameras, strict=False):
+        if place is not None:
+            found[camera.rides].append(place)
     nearest = found[True] or found[False]
     return np.mean(nearest, axis=0) if nearest else None
+
+
+def metres_apart(
+    one: np.ndarray,
+    other: np.ndarray,
+    cameras: Sequence[Camera],
+    image_size: tuple[int, int],
+    pose: np.ndarray,
+    visible: float,
+    region: float,
+) -> float:
+    """How far two things lie apart, in the mean over the views that show both; infinite where none does.
+
+    Each view measures both with its own errors, which then cancel for what lies close together.
+
+    Args:
+        one: ``(V, a, b)`` relevance of the one thing.
+        other: ``(V, a, b)`` relevance of the other.
+        cameras: See `place_of`, as the rest.
+        image_size: See `place_of`.
+        pose: See `place_of`.
+        visible: See `place_of`.
+        region: See `place_of`.
+    """
+    pairs = zip(*(_places(seen, cameras, image_size, pose, visible, region) for seen in (one, other)), strict=True)
+    apart = [float(np.linalg.norm(a - b)) for a, b in pairs if a is not None and b is not None]
+    return float(np.mean(apart)) if apart else float("inf")
+
+
+def _places(
+    relevance: np.ndarray,
+    cameras: Sequence[Camera],
+    image_size: tuple[int, int],
+    pose: np.ndarray,
+    visible: float,
+    region: float,
+) -> list[np.ndarray | None]:
+    """Where each view with a camera shows the thing, see `place_of`."""
+    thrown = [
+        on_table(seen, camera, image_size, pose, region) if seen.max() >= visible else None
+        for seen, camera in zip(relevance, cameras, strict=False)
+    ]
+    return [None if found is None else (found[1][..., None] * found[0]).sum((0, 1)) for found in thrown]

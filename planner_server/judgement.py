@@ -15,6 +15,7 @@ from planner_server.config import PlannerConfig
 from planner_server.imagination import Scene
 from planner_server.instruction import Task
 from planner_server.limits import Limits
+from planner_server.phase import Phase
 from planner_server.proposers.interfaces import Proposal, Situation
 from planner_server.scoring import Scores, score
 from planner_server.strangeness import Strange, believed
@@ -83,12 +84,12 @@ class Judgement:
 
     Attributes:
         task: What the instruction asks for.
-        carrying: Whether the fingers hold something, so that the goal is looked for instead of the target.
+        phase: How far the task is, and so what is looked for.
         scene: The present, encoded.
         situation: Where the chunk begins.
         limits: What chunks satisfy in this situation.
         place: ``(2,)`` where what is looked for lies on the table, metres; None when no view shows it.
-        long_axis: Of what is looked for, to be grasped across; None when it is not long, not seen, or held.
+        long_axis: Of what is looked for, to be grasped across; None when it is not long, not seen, or not looked for.
         proposals: The candidates, feasible.
         notes: Note per proposer.
         evidence: What the verdict rests on.
@@ -98,7 +99,7 @@ class Judgement:
     """
 
     task: Task
-    carrying: bool
+    phase: Phase
     scene: Scene
     situation: Situation
     limits: Limits
@@ -114,7 +115,7 @@ class Judgement:
     @property
     def phrase(self) -> str:
         """What is looked for."""
-        return self.task.goal if self.carrying else self.task.target
+        return self.phase.phrase(self.task)
 
     @cached_property
     def best(self) -> int:

@@ -110,9 +110,9 @@ class LocalObjective:
         """The semantic reward, in parts, in the views that the global planner looked at."""
         judged, spec, config = self._judged, self._bundle.config, self._config
         with torch.no_grad():
-            looked_for = self._bundle.semantic.relevance(o.latents, judged.phrase) if judged.carrying else target
+            looked_for = self._bundle.semantic.relevance(o.latents, judged.phrase) if judged.phase.at_goal else target
         aside = metres_aside(chunks, judged.place)
-        c = centres_of(spec.cameras, spec.image_size, chunks, beyond(aside, judged.carrying, config))
+        c = centres_of(spec.cameras, spec.image_size, chunks, beyond(aside, judged.phase.at_goal, config))
         views = judged.scores.views
         still = chunks.new_zeros(len(chunks))
         looked_for = believed(looked_for.detach(), judged.evidence.strange.later, config)

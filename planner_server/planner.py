@@ -19,16 +19,17 @@ from planner_server.approach import beyond, metres_aside
 from planner_server.centring import centres_of
 from planner_server.config import PlannerConfig
 from planner_server.errors import BadRequestError
-from planner_server.fingers import closed_on_nothing, held_gripper, holding
-from planner_server.ground import place_of
+from planner_server.fingers import closed_on_nothing, held_gripper
+from planner_server.ground import metres_apart, place_of
 from planner_server.imagination import Scene, shared_noise
-from planner_server.instruction import understand
+from planner_server.instruction import Task, understand
 from planner_server.judgement import Evidence, Judgement
 from planner_server.limits import Limits, project
 from planner_server.local_planners.choose import local_planner
 from planner_server.local_planners.interfaces import Budget, Problem
 from planner_server.local_planners.none import Unrefined
 from planner_server.objective import LocalObjective
+from planner_server.phase import Phase, phase_of
 from planner_server.proposers.interfaces import Proposal, Proposer, Situation
 from planner_server.render import render
 from planner_server.scoring import reached, sureness
@@ -125,17 +126,16 @@ class Planner:
         self._check(request)
         task, spec = understand(request.instruction), self._bundle.config
         fingers = request.observation.poses[:, 6]
-        carrying = holding(fingers) and bool(task.goal)
-        phrase = task.goal if carrying else task.target
 
         with stage("encode_frames"), torch.no_grad():
             now, scene = self._observe(request)
-            seen = self._bundle.semantic.relevance(now.history[:, -1:], phrase)[0, 0]
+            phase, seen = self._phase(task, now, fingers)
+            phrase = phase.phrase(task)
             strange = strange_things(self._bundle, now.history[:, -1], seen, self.config.visible)
 
         with stage("propose"):  # A = {a^i} <- u(o, l)
             situation = self._situation(request, context.robot_id)
-            limits = self._allowed(fingers, carrying)
+            limits = self._allowed(fingers, phase)
             proposals, notes = self._propose(situation, request.seed, limits)
             A = np.stack([proposal.poses for proposal in proposals])
 
@@ -149,7 +149,7 @@ class Planner:
             trusted = believed(seen, strange.now, self.config) * sureness(h.h[:, 0], seen.shape, self.config)
             place, axis = self._seen_at(trusted, now)
             aside = metres_aside(poses, place)
-            c = centres_of(spec.cameras, spec.image_size, poses, beyond(aside, carrying, self.config))
+            c = centres_of(spec.cameras, spec.image_size, poses, beyond(aside, phase.at_goal, self.config))
             views, (travel, toggles) = self._view_weights(), self._travel(A, situation.start)
             evidence = Evidence(A, relevance[phrase], h.h, c, aside, seen, strange, views, travel, toggles, V)
             r = evidence.scores(self.config)
@@ -157,12 +157,12 @@ class Planner:
             reward = r.exploration if doubt else evidence.reward(r, self.config)
         return Judgement(
             task,
-            carrying,
+            phase,
             scene,
             situation,
             limits,
             place,
-            None if carrying else axis,
+            None if phase.at_goal else axis,
             tuple(proposals),
             notes,
             evidence,
@@ -206,6 +206,18 @@ class Planner:
         committed = self._tensor(request.committed)
         return now, now.after(model, committed, spec.history_offsets, self.config.flow_steps, spec.horizon)
 
+    def _phase(self, task: Task, now: Scene, fingers: np.ndarray) -> tuple[Phase, Tensor]:
+        """How far the task is, and the relevance ``(V, a, b)`` of what is looked for then in the newest frame."""
+        target = self._bundle.semantic.relevance(now.history[:, -1:], task.target)[0, 0]
+        if not task.goal:
+            return Phase.FETCH, target
+        goal = self._bundle.semantic.relevance(now.history[:, -1:], task.goal)[0, 0]
+        spec, config, pose = self._bundle.config, self.config, now.poses[0, -1].double().cpu().numpy()
+        maps = target.cpu().numpy(), goal.cpu().numpy()
+        apart = metres_apart(*maps, spec.cameras, spec.image_size, pose, config.visible, config.region)
+        phase = phase_of(fingers, apart)
+        return phase, goal if phase.at_goal else target
+
     def _situation(self, request: PlanRequest, robot_id: str) -> Situation:
         # Panda and FR3 share the chain but not the ranges, and a request does not say which arm it is.
         arm = next((arm for arm in self._arms if arm.franka.within(request.start_joints)), self._arms[0])
@@ -238,11 +250,15 @@ class Planner:
         feasible = project(np.stack([proposal.poses for proposal in found]), situation.start, limits)
         return [replace(proposal, poses=poses) for proposal, poses in zip(found, feasible, strict=True)], notes
 
-    def _allowed(self, fingers: np.ndarray, carrying: bool) -> Limits:
-        """What holds for chunks now: something held is carried clear of the table; fingers that met open again."""
-        if carrying:
-            return self.limits.above(self.config.carry_clearance + PINCH_OFFSET[2, 3])
-        return replace(self.limits, max_gripper=0.0) if closed_on_nothing(fingers) else self.limits
+    def _allowed(self, fingers: np.ndarray, phase: Phase) -> Limits:
+        """What holds for chunks now.
+
+        Something held is carried clear of the table, and where it was let go the hand stays as high and open; fingers
+        that met open again.
+        """
+        opened = phase is Phase.DELIVERED or (phase is Phase.FETCH and closed_on_nothing(fingers))
+        limits = replace(self.limits, max_gripper=0.0) if opened else self.limits
+        return limits.above(self.config.carry_clearance + PINCH_OFFSET[2, 3]) if phase.at_goal else limits
 
     def _seen_at(self, seen: Tensor, now: Scene) -> tuple[np.ndarray | None, LongAxis | None]:
         """Place and long axis of what is looked for, from its weighted relevance ``(V, a, b)`` in the newest frame."""

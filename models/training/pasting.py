@@ -1,8 +1,8 @@
 """Training frames with things pasted in: strange ones, and known ones in other places.
 
-Strange things are simple shapes in any colour, or in a known object's, flat or lit like solid ones, and known objects in
-another colour or out of shape. So neither a pasted edge, nor a colour, nor light and shade, nor a shape alone tells what
-is strange. The simulator's own unknown objects are rendered, and kept for measuring.
+Strange things are simple shapes in any colour, or in a known object's, flat or lit like solid ones, and known objects
+in another colour or out of shape. So neither a pasted edge, nor a colour, nor light and shade, nor a shape alone tells
+what is strange. The simulator's own unknown objects are rendered, and kept for measuring.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Paster:
         return None
 
     def _shape(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Opacity of an ellipse, a box or a bent bar, and the light on it, about 1: even, or that on something solid."""
+        """Opacity of an ellipse, a box or a bent bar, and the light on it, about 1: even, or as on something solid."""
         rows, columns = self._x.shape
         size, stretch = rows * np.exp(rng.uniform(*np.log(SIZES))), rng.uniform(0.35, 1)
         angle, across, down = rng.uniform(0, 2 * np.pi), rng.uniform(0, columns), rng.uniform(0, rows)

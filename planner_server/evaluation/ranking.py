@@ -99,7 +99,7 @@ class Ranker:
         outcomes = simulator.rollouts(np.stack([*judged.evidence.actions, judged.winner, plan.poses]))
 
         aside = metres_aside(torch.from_numpy(outcomes.poses), judged.place)
-        above = beyond(aside, judged.carrying, self._config)
+        above = beyond(aside, judged.phase.at_goal, self._config)
         true = true_evidence(judged.evidence, situation, outcomes, judged.phrase, spec.cameras, above)
         rewards, begun = true_reward(true, self._config), float(distance(kind, situation))
         nearer = begun - distance(kind, outcomes)
@@ -108,7 +108,7 @@ class Ranker:
             "kind": kind,
             "seed": seed,
             "target": situation.target,
-            "carrying": judged.carrying,
+            "phase": judged.phase.name.lower(),
             "names": [proposal.name for proposal in judged.proposals],
             "imagined": {name: _rounded(reward) for name, reward in imagined_rewards(judged, self._config).items()},
             "true": _rounded(rewards[:K]),

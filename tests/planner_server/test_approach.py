@@ -10,7 +10,7 @@ from planner_fakes import CAMERAS, SIZE, START
 from planner_server.approach import OVER, beyond, metres_aside
 from planner_server.centring import centres_of
 from planner_server.config import PlannerConfig
-from planner_server.ground import GRASP_PLANE, place_of
+from planner_server.ground import GRASP_PLANE, metres_apart, place_of
 from planner_server.view_geometry import desired_centres
 from robot_model.conventions import PINCH_OFFSET, matrix_to_pose, pose_to_matrix
 
@@ -60,6 +60,18 @@ def test_what_no_view_shows_lies_nowhere() -> None:
     pose = hand(0.45, 0.05, 0.2)
     assert place(0.2 * spot(2, (0.44, 0.08, GRASP_PLANE), pose), pose) is None
     assert place(np.zeros((3, *CELLS), np.float32), pose) is None
+
+
+def test_things_are_as_far_apart_as_the_views_that_show_both_say() -> None:
+    pose = hand(0.45, 0.05, 0.2)
+    carrot, bowl = (spot(2, (0.44, y, GRASP_PLANE), pose) for y in (0.02, 0.08))
+    elsewhere = np.zeros_like(bowl)
+    elsewhere[0, -1, 5] = 0.9  # in a view that shows nothing else
+    rest = CAMERAS, SIZE, pose, 0.3, 0.5
+    assert metres_apart(carrot, bowl, *rest) == pytest.approx(0.06, abs=0.01)
+    assert metres_apart(carrot, np.maximum(bowl, elsewhere), *rest) == pytest.approx(0.06, abs=0.01)
+    assert metres_apart(carrot, elsewhere, *rest) == np.inf
+    assert metres_apart(carrot, bowl, (), SIZE, pose, 0.3, 0.5) == np.inf
 
 
 def test_beside_the_object_the_hand_aims_high_over_it_down() -> None:
