@@ -43,13 +43,14 @@ from planner_server.config import PROPOSERS, PlannerConfig
 from planner_server.evaluation.ranking import FIRST_SEED, KINDS, Scripted
 from planner_server.evaluation.simulator import Outcomes, Simulator, Situation
 from planner_server.evaluation.truth import distance, true_evidence, true_reward
+from planner_server.fingers import holding
 from planner_server.judgement import Judgement
 from planner_server.limits import project
 from planner_server.local_planners.choose import PATHS
 from planner_server.local_planners.fingers_and_turns import FingersAndTurns
 from planner_server.local_planners.interfaces import Budget, LocalPlanner, Problem, Refinement
 from planner_server.options import DEFAULT_BUNDLE
-from planner_server.planner import Planner, holding
+from planner_server.planner import Planner
 from planner_server.service import build_planner, open_bundle
 
 NOTICEABLE = 0.01
