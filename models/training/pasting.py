@@ -62,9 +62,12 @@ class Paster:
     def _thing(self, view: int, rng: np.random.Generator) -> Thing:
         fate = rng.random()
         known = self._known(view, rng)
-        if fate < 0.5 or known is None:
-            opacity, light = self._shape(rng)
-            return Thing(opacity, np.clip(self._paint(known, rng) * light[..., None], 0, 255), self.unknown)
+        if fate < 0.3 or known is None:
+            return self._shape(self._paint(known, rng), *self._anywhere(rng), rng)
+        if fate < 0.55:  # what might be taken for the known thing: of its colour and size, and where it is
+            rows, columns = np.nonzero(known.opacity)
+            size = 1.1 * np.sqrt(len(rows)) * rng.uniform(0.7, 1.4)
+            return self._shape(_colour(known, rng, own=0.8), columns.mean(), rows.mean(), size, rng)
         if fate < 0.75:
             return known
         if fate < 0.85:
@@ -87,11 +90,14 @@ class Paster:
                 return Thing(mask.astype(np.float32), picture.astype(np.float32), label)
         return None
 
-    def _shape(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Opacity of an ellipse, a box or a bent bar, and the light on it, about 1: even, or as on something solid."""
+    def _anywhere(self, rng: np.random.Generator) -> tuple[float, float, float]:
+        """Column and row of a middle, and a size, all in pixels."""
         rows, columns = self._x.shape
-        size, stretch = rows * np.exp(rng.uniform(*np.log(SIZES))), rng.uniform(0.35, 1)
-        angle, across, down = rng.uniform(0, 2 * np.pi), rng.uniform(0, columns), rng.uniform(0, rows)
+        return rng.uniform(0, columns), rng.uniform(0, rows), rows * np.exp(rng.uniform(*np.log(SIZES)))
+
+    def _shape(self, paint: np.ndarray, across: float, down: float, size: float, rng: np.random.Generator) -> Thing:
+        """An ellipse, a box or a bent bar, flat or lit like something solid."""
+        stretch, angle = rng.uniform(0.35, 1), rng.uniform(0, 2 * np.pi)
         x = (self._x - across) * np.cos(angle) + (self._y - down) * np.sin(angle)
         y = (self._y - down) * np.cos(angle) - (self._x - across) * np.sin(angle)
         kind = rng.integers(3)
@@ -103,7 +109,9 @@ class Paster:
             bend = rng.uniform(-0.35, 0.35) * size
             distance = np.minimum(_to_line(x, y, -size / 2, bend), _to_line(x, y, size / 2, bend)) - size * stretch / 4
         half = max(1.0, -distance.min())
-        return np.clip(0.5 - distance, 0, 1).astype(np.float32), _light(np.clip(-distance / half, 0, 1), half, rng)
+        light = _light(np.clip(-distance / half, 0, 1), half, rng)
+        opacity = np.clip(0.5 - distance, 0, 1).astype(np.float32)
+        return Thing(opacity, np.clip(paint * light[..., None], 0, 255), self.unknown)
 
     def _paint(self, known: Thing | None, rng: np.random.Generator) -> np.ndarray:
         """A colour, often of a known object, or two in stripes, unevenly lit."""
@@ -117,8 +125,9 @@ class Paster:
         return np.clip(colour * light[..., None], 0, 255)
 
 
-def _colour(known: Thing | None, rng: np.random.Generator) -> np.ndarray:
-    return _any_colour(rng) if known is None or rng.random() < 0.5 else rng.choice(known.picture[known.opacity > 0])
+def _colour(known: Thing | None, rng: np.random.Generator, own: float = 0.5) -> np.ndarray:
+    """Of the known thing, that often, or any."""
+    return rng.choice(known.picture[known.opacity > 0]) if known and rng.random() < own else _any_colour(rng)
 
 
 def _any_colour(rng: np.random.Generator) -> np.ndarray:
