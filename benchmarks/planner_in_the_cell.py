@@ -6,7 +6,7 @@
 The cell stands still while a plan is made; `--execute` frames of it are carried out by inverse kinematics, then it
 is asked again. One line per trial: done, the first object touched, seconds, plans; with ``-v`` one line per plan. The
 scenes are those of `vidplan sim --task NAME --seed N`, the same as `vidplan trials` has: choose settings on other seeds
-than those that you report.
+than those that you report. With ``--strangers`` objects that no training recording shows take the distractors' place.
 """
 
 from __future__ import annotations
@@ -64,6 +64,8 @@ def main() -> int:
         "--ahead", type=int, default=0, help="frames that are promised while a plan is made, as by a slow planner (0)"
     )
     parser.add_argument("--policy", type=Path, metavar="FILE", help="policy whose chunks are proposed as well")
+    parser.add_argument("--strangers", action="store_true", help="unknown objects on the table")
+    parser.add_argument("--no-uncertainty", action="store_true", help="plan blind to doubt, as `vidplan serve` can")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings of PlannerConfig")
     parser.add_argument("--film", type=Path, metavar="DIR", help="folder for a film of each trial")
     parser.add_argument("--threads", type=int, default=1, metavar="N")
@@ -72,6 +74,7 @@ def main() -> int:
     torch.set_num_threads(given.threads)
     torch.set_flush_denormal(True)
     config = PlannerConfig(**{name: json.loads(value) for name, value in (e.split("=", 1) for e in given.set)})
+    config = config.without_uncertainty() if given.no_uncertainty else config
     bundle = open_bundle(given.bundle, "cpu")
     policy = Direct(given.policy, bundle.config) if given.policy else None
     proposers = ("basis", "biased", "previous") if policy else ("basis", "biased")
@@ -170,7 +173,7 @@ class Stage:
 
     def trial(self, task: Task, seed: int) -> Went:
         """Until it is done, or the time is up."""
-        lay(self.cell, task, seed)
+        lay(self.cell, task, seed, self.given.strangers)
         self.planner.reset(ROBOT)
         hand, truth, went = Follower(self.cell), Watch(self.cell), Went()
         T = 1 - min(self.spec.history_offsets)

@@ -7,13 +7,14 @@ distribution, carrot and towel inside.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from sim_cell.cell import Cell
 from sim_cell.errors import InvalidTaskError
-from sim_cell.objects import BOWL, NAMES, OBJECT
+from sim_cell.look import Look
+from sim_cell.objects import BOWL, NAMES, OBJECT, STRANGERS
 from sim_cell.scene import PHYSICS_RATE
 from sim_cell.truth import Truth
 
@@ -63,31 +64,39 @@ TASKS = {
 }
 
 
-def lay(cell: Cell, task: Task, seed: int) -> None:
+def lay(cell: Cell, task: Task, seed: int, strange: bool = False) -> None:
     """Reset a cell to the cluttered scene ``seed`` of a task: the same for whatever acts in it.
 
     On the table are the bowl, the target, `OTHERS` objects of other tasks and every distractor, all at rest, with room
-    for the fingers around the target; the cell looks nominal.
+    for the fingers around the target; the cell looks nominal. Where it is to be ``strange``, as many objects that no
+    training recording shows take the distractors' place.
     """
     rng = np.random.default_rng([STREAM, list(TASKS).index(task.name), seed])
     others = [name for name in NAMES if name != task.target and not OBJECT[name].distractor]
     distractors = [name for name in NAMES if OBJECT[name].distractor]
-    objects = (task.target, *rng.choice(others, OTHERS, replace=False).tolist(), *distractors)
+    objects = (task.target, *rng.choice(others, OTHERS, replace=False).tolist())
+    look = Look()
+    if strange:
+        names = rng.choice([kind.name for kind in STRANGERS], len(distractors), replace=False)
+        look = replace(look, strangers=tuple(names.tolist()))
+    else:
+        objects += tuple(distractors)
     while True:
-        cell.reset(rng, task.target, objects=objects, count=(len(objects), len(objects)))
+        cell.reset(rng, task.target, look, objects, (len(objects), len(objects)))
         if _graspable(cell) and _at_rest(cell):
             return
 
 
 def _graspable(cell: Cell) -> bool:
     target = cell.position(cell.target)[:2]
-    gaps = {name: np.linalg.norm(cell.position(name)[:2] - target) for name in (*cell.visible, BOWL)}
+    names = (*cell.visible, *cell.strangers, BOWL)
+    gaps = {name: np.linalg.norm(cell.position(name)[:2] - target) for name in names}
     return all(gap > (BOWL_ROOM if name == BOWL else ROOM) for name, gap in gaps.items() if name != cell.target)
 
 
 def _at_rest(cell: Cell) -> bool:
     """A carrot that landed on its tip may roll through the scene for seconds."""
-    before = {name: cell.position(name) for name in (*cell.visible, BOWL)}
+    before = {name: cell.position(name) for name in (*cell.visible, *cell.strangers, BOWL)}
     cell.step(PHYSICS_RATE // 10)
     return all(np.linalg.norm(cell.position(name) - place) < STILL for name, place in before.items())
 

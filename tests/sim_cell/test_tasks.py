@@ -14,8 +14,8 @@ from sim_cell.errors import InvalidTaskError
 from sim_cell.first_touch import FirstTouch
 from sim_cell.hand import Hand
 from sim_cell.live import LiveCell
-from sim_cell.objects import BOWL, BOWL_HEIGHT, BOWL_RIM_RADIUS
-from sim_cell.tasks import TASKS, lay, read_request
+from sim_cell.objects import BOWL, BOWL_HEIGHT, BOWL_RIM_RADIUS, NAMES
+from sim_cell.tasks import ROOM, TASKS, lay, read_request
 from sim_cell.truth import Truth
 
 
@@ -53,6 +53,18 @@ def test_the_first_scene_of_the_carrot_task_is_pinned(cell):
     assert cell.visible == ("measuring tape", "carrot", "towel", "red cube", "purple cup")
     np.testing.assert_allclose(cell.position("carrot")[:2], (0.4129, -0.1758), atol=2e-3)
     np.testing.assert_allclose(cell.position(BOWL)[:2], (0.6174, 0.1740), atol=2e-3)
+
+
+def test_in_a_strange_scene_unknown_things_take_the_distractors_place(cell):
+    lay(cell, TASKS["carrot"], 0, strange=True)
+    assert len(cell.visible) == 3
+    assert {"red cube", "purple cup"}.isdisjoint(cell.visible)
+    assert len(set(cell.strangers)) == 2
+    assert set(cell.strangers).isdisjoint(NAMES)
+    target = cell.position("carrot")[:2]
+    assert all(np.linalg.norm(cell.position(name)[:2] - target) > ROOM for name in cell.strangers)
+    lay(cell, TASKS["carrot"], 0)
+    assert cell.strangers == ()
 
 
 def follow(hand: Hand, touch: FirstTouch, moves) -> None:
