@@ -1,15 +1,14 @@
 """Training frames with things pasted in: strange ones, and known ones in other places.
 
-Strange things are simple shapes in any colour, or in a known object's, flat or lit like solid ones, and known objects
-in another colour or out of shape. So neither a pasted edge, nor a colour, nor light and shade, nor a shape alone tells
-what is strange. The simulator's own unknown objects are rendered, and kept for measuring.
+Strange things are simple shapes in any colour, or in a known object's, and known objects in another colour. So neither
+a pasted edge, nor a colour, nor a shape alone tells what is strange. The simulator's own unknown objects are rendered,
+and kept for measuring.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from models.data import Dataset
@@ -22,8 +21,6 @@ SHIFT = 0.1
 """Known things are moved by up to this share of the picture's size."""
 TRIES = 8
 """Frames searched for a known thing."""
-OUT_OF_SHAPE = (2.0, 5.0)
-"""How many times further a known thing is stretched one way than the other to be another thing."""
 
 
 @dataclass(frozen=True)
@@ -62,16 +59,10 @@ class Paster:
     def _thing(self, view: int, rng: np.random.Generator) -> Thing:
         fate = rng.random()
         known = self._known(view, rng)
-        if fate < 0.3 or known is None:
-            return self._shape(self._paint(known, rng), *self._anywhere(rng), rng)
-        if fate < 0.55:  # what might be taken for the known thing: of its colour and size, and where it is
-            rows, columns = np.nonzero(known.opacity)
-            size = 1.1 * np.sqrt(len(rows)) * rng.uniform(0.7, 1.4)
-            return self._shape(_colour(known, rng, own=0.8), columns.mean(), rows.mean(), size, rng)
-        if fate < 0.75:
+        if fate < 0.5 or known is None:
+            return Thing(self._shape(rng), self._paint(known, rng), self.unknown)
+        if fate < 0.8:
             return known
-        if fate < 0.85:
-            return Thing(*_out_of_shape(known, rng), self.unknown)
         if fate < 0.9:
             return Thing(known.opacity, self._paint(None, rng), self.unknown)
         brightness = known.picture.mean(axis=2, keepdims=True) / known.picture[known.opacity > 0].mean().clip(20)
@@ -90,14 +81,11 @@ class Paster:
                 return Thing(mask.astype(np.float32), picture.astype(np.float32), label)
         return None
 
-    def _anywhere(self, rng: np.random.Generator) -> tuple[float, float, float]:
-        """Column and row of a middle, and a size, all in pixels."""
+    def _shape(self, rng: np.random.Generator) -> np.ndarray:
+        """Opacity of an ellipse, a box or a bent bar."""
         rows, columns = self._x.shape
-        return rng.uniform(0, columns), rng.uniform(0, rows), rows * np.exp(rng.uniform(*np.log(SIZES)))
-
-    def _shape(self, paint: np.ndarray, across: float, down: float, size: float, rng: np.random.Generator) -> Thing:
-        """An ellipse, a box or a bent bar, flat or lit like something solid."""
-        stretch, angle = rng.uniform(0.35, 1), rng.uniform(0, 2 * np.pi)
+        size, stretch = rows * np.exp(rng.uniform(*np.log(SIZES))), rng.uniform(0.35, 1)
+        angle, across, down = rng.uniform(0, 2 * np.pi), rng.uniform(0, columns), rng.uniform(0, rows)
         x = (self._x - across) * np.cos(angle) + (self._y - down) * np.sin(angle)
         y = (self._y - down) * np.cos(angle) - (self._x - across) * np.sin(angle)
         kind = rng.integers(3)
@@ -108,10 +96,7 @@ class Paster:
         else:
             bend = rng.uniform(-0.35, 0.35) * size
             distance = np.minimum(_to_line(x, y, -size / 2, bend), _to_line(x, y, size / 2, bend)) - size * stretch / 4
-        half = max(1.0, -distance.min())
-        light = _light(np.clip(-distance / half, 0, 1), half, rng)
-        opacity = np.clip(0.5 - distance, 0, 1).astype(np.float32)
-        return Thing(opacity, np.clip(paint * light[..., None], 0, 255), self.unknown)
+        return np.clip(0.5 - distance, 0, 1).astype(np.float32)
 
     def _paint(self, known: Thing | None, rng: np.random.Generator) -> np.ndarray:
         """A colour, often of a known object, or two in stripes, unevenly lit."""
@@ -125,9 +110,8 @@ class Paster:
         return np.clip(colour * light[..., None], 0, 255)
 
 
-def _colour(known: Thing | None, rng: np.random.Generator, own: float = 0.5) -> np.ndarray:
-    """Of the known thing, that often, or any."""
-    return rng.choice(known.picture[known.opacity > 0]) if known and rng.random() < own else _any_colour(rng)
+def _colour(known: Thing | None, rng: np.random.Generator) -> np.ndarray:
+    return _any_colour(rng) if known is None or rng.random() < 0.5 else rng.choice(known.picture[known.opacity > 0])
 
 
 def _any_colour(rng: np.random.Generator) -> np.ndarray:
@@ -135,31 +119,6 @@ def _any_colour(rng: np.random.Generator) -> np.ndarray:
     hue, saturation, value = rng.uniform(0, 6), rng.random(), rng.uniform(0.1, 1)
     away = (np.array([5, 3, 1]) + hue) % 6
     return 255 * value * (1 - saturation * np.clip(np.minimum(away, 4 - away), 0, 1))
-
-
-def _light(rise: np.ndarray, half: float, rng: np.random.Generator) -> np.ndarray:
-    """Light on a body that is round where ``rise`` goes from 0 at its rim to 1, ``half`` pixels from there."""
-    height = half * np.sqrt(1 - (1 - rise) ** 2)
-    normal = np.stack([*(-slope for slope in np.gradient(height)), np.ones_like(height)], axis=-1)
-    normal /= np.linalg.norm(normal, axis=-1, keepdims=True)
-    lamp = rng.normal(size=3)
-    lamp[2] = abs(lamp[2]) + 0.3
-    lamp /= np.linalg.norm(lamp)
-    return 1 + rng.uniform(0, 0.8) * ((normal @ lamp).clip(0) - lamp[2])
-
-
-def _out_of_shape(known: Thing, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Opacity and picture of a known thing that is stretched one way and squeezed the other."""
-    angle, stretch = rng.uniform(0, np.pi), np.sqrt(np.exp(rng.uniform(*np.log(OUT_OF_SHAPE))))
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    warp = turn @ np.diag([stretch, 1 / stretch]) @ turn.T
-    rows, columns = np.nonzero(known.opacity)
-    centre = np.array([columns.mean(), rows.mean()])
-    affine = np.column_stack([warp, centre - warp @ centre])
-    size = known.opacity.shape[::-1]
-    covered = known.opacity[..., None] * known.picture  # or the edge would bleed what lies beside it
-    opacity, picture = (cv2.warpAffine(part, affine, size) for part in (known.opacity, covered))
-    return opacity, picture / np.maximum(opacity, 1e-3)[..., None]
 
 
 def _to_line(x: np.ndarray, y: np.ndarray, end_x: float, end_y: float) -> np.ndarray:
