@@ -15,6 +15,9 @@ from planner_server.constants import constant
 State = tuple[Tensor, Tensor, Tensor]
 """Position, rotation as a unit quaternion, gripper."""
 
+BELOW = 1e-3
+"""Metres under the box that count: what rounding and a servo's error make."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -50,8 +53,9 @@ class Limits:
 
         A pose is first moved into the box, then towards its predecessor until the speeds hold. From a start inside the
         box everything stays inside (the box is convex); from a start outside, the chunk comes back at full speed at
-        most. Rotations move along the shortest arc, so Euler angles may lie on either side of +-pi. Rows that need no
-        change come back untouched, and gradients pass through.
+        most, and from below it straight up: aside, joints that start together might dip. Rotations move along the
+        shortest arc, so Euler angles may lie on either side of +-pi. Rows that need no change come back untouched, and
+        gradients pass through.
 
         Args:
             chunk: ``(..., H, 7)`` poses.
@@ -68,7 +72,9 @@ class Limits:
         state = (start[..., :3], rotations.euler_to_quaternion(start[..., 3:6]), start[..., 6:])
         states, hasty = [], []
         for k in range(chunk.shape[-2]):
-            state, slowed = self._step((inside[..., k, :], upright[..., k, :], squeezed[..., k, :]), state)
+            below = state[0][..., 2:] < lower[2] - BELOW
+            place = torch.cat([torch.where(below, state[0][..., :2], inside[..., k, :2]), inside[..., k, 2:]], -1)
+            state, slowed = self._step((place, upright[..., k, :], squeezed[..., k, :]), state)
             states.append(state)
             hasty.append(slowed)
         position, rotation, gripper = (torch.stack(part, -2) for part in zip(*states, strict=True))
