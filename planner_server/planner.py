@@ -131,7 +131,8 @@ class Planner:
             now, scene = self._observe(request)
             phase, seen = self._phase(task, now, fingers)
             phrase = phase.phrase(task)
-            strange = strange_things(self._bundle, now.history[:, -1], seen, self.config.visible)
+            pose = now.poses[0, -1].double().cpu().numpy()
+            strange = strange_things(self._bundle, now.history[:, -1], seen, pose, self.config)
 
         with stage("propose"):  # A = {a^i} <- u(o, l)
             situation = self._situation(request, context.robot_id)

@@ -92,7 +92,7 @@ def test_what_the_camera_on_the_arm_sees_has_one_share_everywhere() -> None:
 def test_half_is_left_at_even_odds() -> None:
     strangeness = SimpleNamespace(thing=torch.full((1, 3, 2, 2), CONFIG.strange), scenery=torch.zeros(1))
     bundle = ToyBundle(familiarity=lambda latents, semantic: strangeness)
-    strange = strange_things(bundle, torch.zeros(1), torch.ones(3, 4, 4), 0.3)  # type: ignore[arg-type]
+    strange = strange_things(bundle, torch.zeros(1), torch.ones(3, 4, 4), START, CONFIG)  # type: ignore[arg-type]
     assert strange.now.unique().tolist() == [CONFIG.strange]
     for odds, left in ((CONFIG.strange, 0.5), (inf, 1.0)):
         relevance = believed(torch.ones(2, 5, 3, 4, 4), strange.now, replace(CONFIG, strange=odds))
@@ -101,7 +101,7 @@ def test_half_is_left_at_even_odds() -> None:
 
 def test_to_a_bundle_without_familiarity_nothing_is_strange() -> None:
     relevance = torch.rand(3, 4, 4)
-    strange = strange_things(ToyBundle(), torch.zeros(1), relevance, 0.3)  # type: ignore[arg-type]
+    strange = strange_things(ToyBundle(), torch.zeros(1), relevance, START, CONFIG)  # type: ignore[arg-type]
     assert strange.scenery == 0
     for config in (CONFIG, CONFIG.without_uncertainty()):
         assert torch.equal(believed(relevance, strange.later, config), relevance)
