@@ -36,6 +36,9 @@ VISIBLE_OBJECTS = (3, 5)  # how many objects beside the bowl, target included
 PARKABLE = (*NAMES, *(kind.name for kind in STRANGERS))
 PARKED = np.array([0.0, 0.0, -3.0])  # below the floor
 SETTLE_STEPS = PHYSICS_RATE // 2
+STATE = mujoco.mjtState.mjSTATE_INTEGRATION
+DIVERGED = (mujoco.mjtWarning.mjWARN_BADQPOS, mujoco.mjtWarning.mjWARN_BADQVEL, mujoco.mjtWarning.mjWARN_BADQACC)
+"""Warnings after which the state is worthless."""
 CLOSED_KNUCKLE = 0.8  # radians of the simulated driver joint when the gripper is empty and closed
 
 
@@ -61,6 +64,7 @@ class Cell:
     def __init__(self, width: int = 160, height: int = 96):
         self.model = build_model()
         self.data = mujoco.MjData(self.model)
+        self._before = np.empty(mujoco.mj_stateSize(self.model, STATE))
         self.renderer = Renderer(self.model, width, height)
         self._q = np.array([self.model.joint(name).qposadr[0] for name in ARM_JOINTS])
         self._v = np.array([self.model.joint(name).dofadr[0] for name in ARM_JOINTS])
@@ -137,8 +141,19 @@ class Cell:
             self.data.ctrl[self._gripper] = GRIPPER_CONTROL_RANGE * np.clip(gripper, 0.0, 1.0)
 
     def step(self, count: int = 1) -> None:
-        """Advance the physics by ``count`` steps of 1/480 s."""
+        """Advance the physics by ``count`` steps of 1/480 s.
+
+        Fingers that squeeze something against the table can make the solver diverge (MuJoCo warns). Everything then
+        stays where it was for these steps, at rest.
+        """
+        mujoco.mj_getState(self.model, self.data, self._before, STATE)
+        failures = self._failures()
         mujoco.mj_step(self.model, self.data, count)
+        if self._failures() > failures:
+            mujoco.mj_setState(self.model, self.data, self._before, STATE)
+            self.data.qvel[:] = self.data.qacc_warmstart[:] = 0.0
+            self.data.time += count / PHYSICS_RATE
+            mujoco.mj_forward(self.model, self.data)
 
     def joints(self) -> np.ndarray:
         """Measured arm joints ``(7,)``."""
@@ -180,6 +195,9 @@ class Cell:
     def calibrations(self) -> dict[str, Calibration]:
         """Nominal calibration of each camera for the rendered size: what a laboratory knows of its cameras."""
         return dict(self._calibrations)
+
+    def _failures(self) -> int:
+        return sum(int(self.data.warning[kind].number) for kind in DIVERGED)
 
     def _dress(self, look: Look) -> None:
         self.strangers = look.strangers

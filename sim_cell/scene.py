@@ -64,6 +64,7 @@ def _set_solver(spec: mujoco.MjSpec) -> None:
     option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC  # with impratio: friction that holds a grasped object
     option.impratio = 10
     option.noslip_iterations = 3
+    option.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET  # what diverges is taken back, not reset: `Cell.step`
 
 
 def _replace_motors(spec: mujoco.MjSpec) -> None:

@@ -15,6 +15,7 @@ from sim_cell.cell import BOWL_GAP, HOME_JOINTS, OBJECT_GAP, draw_layout
 from sim_cell.errors import MissingAssetsError, SimCellError
 from sim_cell.meshes import cluster_vertices
 from sim_cell.objects import BOWL, CLASSES, NAMES
+from sim_cell.scene import PHYSICS_RATE
 
 
 def test_missing_meshes_are_named_with_the_command_that_installs_them(monkeypatch):
@@ -107,6 +108,22 @@ def test_the_arm_holds_still_and_follows_its_command(cell):
     np.testing.assert_allclose(cell.joints(), target, atol=2e-3)
     assert cell.gripper() > 0.95
     assert np.abs(cell.joint_velocities()).max() < 1e-3
+
+
+def test_physics_that_diverges_are_taken_back(cell):
+    cell.reset(3, "pea")
+    joints, pea, time = cell.joints(), cell.position("pea"), cell.data.time
+    body = cell.model.body("pea").id
+    cell.data.xfrc_applied[body, 2] = 1e15
+    cell.step(8)
+    cell.data.xfrc_applied[body, 2] = 0.0
+    np.testing.assert_array_equal(cell.joints(), joints)
+    np.testing.assert_allclose(cell.position("pea"), pea, atol=1e-9)
+    assert not cell.data.qvel.any()
+    assert cell.data.time == pytest.approx(time + 8 / PHYSICS_RATE)
+    cell.step(240)
+    np.testing.assert_allclose(cell.joints(), joints, atol=0.01)
+    np.testing.assert_allclose(cell.position("pea"), pea, atol=0.01)
 
 
 def test_clustering_keeps_the_shape():
