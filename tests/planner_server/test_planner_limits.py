@@ -77,6 +77,18 @@ def test_a_start_outside_the_box_comes_back_at_full_speed() -> None:
     assert np.allclose(heights[4:], LIMITS.workspace_lower[2])
 
 
+def test_from_below_the_box_the_hand_comes_straight_up() -> None:
+    start = START.copy()
+    start[2] = LIMITS.workspace_lower[2] - 0.01
+    chunk = np.tile(START + [0.1, 0.05, 0, 0, 0, 0, 0], (H, 1))
+    chunk[:, 2] = LIMITS.workspace_lower[2]
+    result = project(chunk, start, LIMITS)
+    assert np.allclose(result[0, :3], [*start[:2], LIMITS.workspace_lower[2]])
+    assert result[1, 0] > START[0] + 0.01
+    almost = np.array([*start[:2], LIMITS.workspace_lower[2] - 1e-4, *start[3:]])
+    assert project(chunk, almost, LIMITS)[0, 0] > START[0] + 0.01
+
+
 def test_torch_and_numpy_agree_and_gradients_pass() -> None:
     rng = np.random.default_rng(0)
     chunk = np.tile(START, (H, 1)) + 0.03 * rng.normal(size=(H, 7))

@@ -11,6 +11,7 @@ import pytest
 import torch
 from planner_fakes import (
     CAMERAS,
+    SIZE,
     START,
     VIEWS,
     ToyBundle,
@@ -25,7 +26,7 @@ from torch import Tensor
 
 from models.uncertainty.familiarity import Strangeness
 from planner_server.config import PlannerConfig
-from planner_server.strangeness import believed, carried_on, strange_things
+from planner_server.strangeness import Thing, believed, carried_on, same_as, strange_things, things_in
 
 CONFIG = PlannerConfig(iterations=0, progress=0.0, region=0.9)
 STRANGER, OBJECT = (60, 37, 255, 0), (20, 37, 255, 0)
@@ -87,6 +88,39 @@ def test_what_the_camera_on_the_arm_sees_has_one_share_everywhere() -> None:
     assert torch.equal(later[:2], now[:2])
     assert later[2].flatten().tolist() == pytest.approx([float(0.25 * now[2, 0, 0] + 0.75 * now[2, 0, 1])] * 4)
     assert (carried_on(now, 0 * weight, CAMERAS)[2] == -inf).all(), "where it sees nothing, nothing is known as strange"
+
+
+def cells(*blobs: tuple[int, int, int, float]) -> np.ndarray:
+    """``(V, 24, 40)`` zeros, with 3 x 3 blobs ``(view, row, column, value)``."""
+    maps = np.zeros((len(VIEWS), 24, 40), np.float32)
+    for view, row, column, value in blobs:
+        maps[view, row : row + 3, column : column + 3] = value
+    return maps
+
+
+def found(odds: np.ndarray, seen: np.ndarray) -> list[Thing]:
+    return things_in(odds, seen, CAMERAS, SIZE, START, CONFIG)
+
+
+def test_a_thing_is_doubted_whole() -> None:
+    odds = np.full((len(VIEWS), 24, 40), -8.0)
+    odds[0, :, 10] = 4.0  # one column of three
+    things = found(odds, cells((0, 12, 10, 1.0), (0, 12, 30, 0.6)))
+    assert sorted(round(thing.odds) for thing in things) == [-8, -4]
+    left, right = sorted(things, key=lambda thing: thing.nearest[13, 31])
+    assert left.nearest[0, 0]
+    assert right.nearest[23, 39]
+    assert not (left.nearest & right.nearest).any()
+    assert not found(odds, cells((0, 12, 10, 0.1))), "too pale to be seen"
+
+
+def test_views_that_show_a_thing_in_the_same_place_doubt_it_together() -> None:
+    nearest = np.ones((1, 1), bool)
+    left = Thing(0, nearest, -6.0, np.array([0.4, 0.1]))
+    wrist, beside = Thing(2, nearest, 3.0, np.array([0.43, 0.1])), Thing(2, nearest, 5.0, np.array([0.45, 0.1]))
+    elsewhere, unplaced = Thing(1, nearest, 5.0, np.array([0.6, 0.1])), Thing(1, nearest, 5.0, None)
+    assert same_as(left, [left, wrist, beside, elsewhere, unplaced]) == [left, wrist]
+    assert same_as(unplaced, [left, wrist, unplaced]) == [unplaced]
 
 
 def test_half_is_left_at_even_odds() -> None:
