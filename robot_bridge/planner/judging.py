@@ -18,6 +18,10 @@ from robot_bridge.planner.doubt import Doubt, Weighed, slowed
 
 Judged = tuple[Proposal, Course] | Finding
 
+TOO_NEAR = (Reason.SCENE_COLLISION, Reason.SELF_COLLISION)
+SLOWER = (0.5, 0.25)
+"""Shares of its speed at which a chunk is tried that would come too near something."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -165,5 +169,20 @@ class Judge:
         if weighed.detail:
             poses = slowed(proposal.poses, self._motion.pose(proposal.start), weighed.speed)
             proposal = replace(proposal, poses=poses).noted(Finding(Reason.PLAN_UNCERTAIN, weighed.detail))
-        course = yield from self._motion.course(proposal)
-        return course if isinstance(course, Finding) else (proposal, course)
+        return (yield from self._followed(proposal))
+
+    def _followed(self, proposal: Proposal) -> Steps[Judged]:
+        """How the proposal can be followed; slower where not even its first frame can be without coming too near.
+
+        Joints that would have to start harder than they may leave the path for a moment: a hand that rests at the table
+        and is to go aside at once would dip into it.
+        """
+        start, course = self._motion.pose(proposal.start), (yield from self._motion.course(proposal))
+        tried = proposal
+        for speed in SLOWER:
+            if not isinstance(course, Finding) or course.reason not in TOO_NEAR:
+                break
+            note = Finding(course.reason, f"slowed down to {speed:.0%}: {course.detail}")
+            tried = replace(proposal, poses=slowed(proposal.poses, start, speed)).noted(note)
+            course = yield from self._motion.course(tried)
+        return course if isinstance(course, Finding) else (tried, course)

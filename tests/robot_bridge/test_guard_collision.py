@@ -75,3 +75,23 @@ def test_a_plan_into_the_table_or_a_box_ends_before_it(box):
     rest = layer(keep_out=box).model.excess(cell.arm.state(cell.time)[0])
     assert -0.004 < rest.min() < 0.02, "it went near, and no nearer"
     assert "stop" not in cell.names()
+
+
+def test_a_hand_that_rests_at_the_table_goes_aside_slowly_instead_of_dipping_into_it():
+    """As planned, joints that start at full acceleration would take the fingertips 11 mm under the table."""
+    resting = np.array([0.181542, 0.722278, 0.142343, -1.726922, -0.171073, 2.42952, -0.214543])
+    steps = np.array([0.036, 0.057, 0.057, 0.057, 0.06])[:, None] * [1, 0.15, 0, 0, 0, 0, 0]
+    cell = FakeCell(
+        lambda request: make_plan(request, request.observation.poses[-1] + steps),
+        joints=resting,
+        workspace_lower=(0.15, -0.6, 0.0),
+    )
+    room = layer().model
+    for _ in range(60):
+        cell.step()
+        assert room.excess(cell.arm.state(cell.time)[0]).min() > 0.0
+    plans = [event for event in cell.events if event["event"] == "plan"]
+    assert plans[0]["accepted"]
+    assert "slowed down to 50%" in str(plans[0])
+    went = [KINEMATICS.forward_pose(q)[0] for q in (resting, cell.arm.state(cell.time)[0])]
+    assert went[1] > went[0] + 0.05
