@@ -19,11 +19,14 @@ from planner_server import rotations
 from planner_server.constants import constant
 from planner_server.ground import on_table
 from robot_model.conventions import PINCH_OFFSET
+from robot_model.franka import Franka
 
 LONG = 1.45
 """Ratio of the two spreads on the table from which something counts as long."""
 REACH = 1.6
 """rad of yaw, either way, that the hand may turn from the base's x."""
+ROOM = 0.3
+"""rad that the last joint keeps off its end stops: what the guard keeps, and what the way of the arm turns it by."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +36,12 @@ class LongAxis:
     Attributes:
         angle: Of the axis, rad about the base frame's z, modulo pi.
         ratio: Spread along it, as a multiple of the spread across.
+        reach: Least and largest yaw of a hand across it, at least pi apart, rad.
     """
 
     angle: float
     ratio: float
+    reach: tuple[float, float] = (-REACH, REACH)
 
 
 def long_axis(
@@ -64,11 +69,28 @@ def long_axis(
 def turn_across(poses: Tensor, axis: LongAxis) -> Tensor:
     """Turn about the base's z ``(...)``, rad, after which a hand at poses ``(..., 7)`` grasps across an axis.
 
-    The smaller of the two ways, unless it leads beyond `REACH`.
+    The smaller of the two ways, unless it leads beyond the axis' reach.
     """
     yaw = yaw_of(poses)
     turn = torch.remainder(axis.angle - yaw + torch.pi / 2, torch.pi) - torch.pi / 2
-    return torch.where((yaw + turn).abs() <= REACH, turn, turn - torch.pi * turn.sign())
+    least, largest = axis.reach
+    return turn + torch.pi * (yaw + turn < least) - torch.pi * (yaw + turn > largest)
+
+
+def yaw_reach(pose: np.ndarray, joints: np.ndarray, arm: Franka) -> tuple[float, float]:
+    """`LongAxis.reach` of a hand that points down: `REACH`, as far as the last joint goes, which turns it.
+
+    Args:
+        pose: ``(7,)`` flange pose.
+        joints: ``(7,)`` of the arm there, rad.
+        arm: Whose joints they are.
+    """
+    yaw = float(yaw_of(torch.from_numpy(pose)))
+    least = max(-REACH, yaw - (arm.upper[6] - ROOM - joints[6]))  # seen from above, the joint turns the other way
+    largest = min(REACH, yaw + (joints[6] - arm.lower[6] - ROOM))
+    if largest - least >= np.pi:
+        return least, largest
+    return (least, least + np.pi) if least > -REACH else (largest - np.pi, largest)
 
 
 def yaw_of(poses: Tensor) -> Tensor:

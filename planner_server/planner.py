@@ -14,7 +14,7 @@ from models.bundle import Bundle
 from models.interfaces import Imagined, Uncertainty
 from plan_protocol.messages import Plan, PlanRequest
 from plan_protocol.server import Context
-from planner_server.alignment import LongAxis, long_axis, riding
+from planner_server.alignment import LongAxis, long_axis, riding, yaw_reach
 from planner_server.approach import beyond, metres_aside
 from planner_server.centring import centres_of
 from planner_server.config import PlannerConfig
@@ -148,7 +148,7 @@ class Planner:
             relevance = {p: self._bundle.semantic.relevance(o.latents, p) for p in {phrase, task.target}}
             V = reached(self._bundle.value.expected(self._bundle.value(o, relevance[task.target]))).mean(1)
             trusted = believed(seen, strange.now, self.config) * sureness(h.h[:, 0], seen.shape, self.config)
-            place, axis = self._seen_at(trusted, now)
+            place, axis = self._seen_at(trusted, now, situation)
             aside = metres_aside(poses, place)
             c = centres_of(spec.cameras, spec.image_size, poses, beyond(aside, phase.at_goal, self.config))
             views, (travel, toggles) = self._view_weights(), self._travel(A, situation.start)
@@ -261,7 +261,7 @@ class Planner:
         limits = replace(self.limits, max_gripper=0.0) if opened else self.limits
         return limits.above(self.config.carry_clearance + PINCH_OFFSET[2, 3]) if phase.at_goal else limits
 
-    def _seen_at(self, seen: Tensor, now: Scene) -> tuple[np.ndarray | None, LongAxis | None]:
+    def _seen_at(self, seen: Tensor, now: Scene, situation: Situation) -> tuple[np.ndarray | None, LongAxis | None]:
         """Place and long axis of what is looked for, from its weighted relevance ``(V, a, b)`` in the newest frame."""
         spec, config = self._bundle.config, self.config
         relevance, pose = seen.cpu().numpy(), now.poses[0, -1].double().cpu().numpy()
@@ -269,7 +269,12 @@ class Planner:
         view = riding(spec.cameras)
         if view is None or relevance[view].max() < config.visible:
             return place, None
-        return place, long_axis(relevance[view], spec.cameras[view], spec.image_size, pose, config.region)
+        axis = long_axis(relevance[view], spec.cameras[view], spec.image_size, pose, config.region)
+        if axis is None:
+            return place, None
+        arm, joints = situation.kinematics, situation.start_joints
+        start = np.append(arm.forward_pose(joints), 0.0)
+        return place, replace(axis, reach=yaw_reach(start, joints, arm.franka))
 
     def _imagine(self, scene: Scene, actions: Tensor) -> tuple[Imagined, Uncertainty]:
         imagined = scene.imagine(self._bundle.world_model, actions, self.config.flow_steps)

@@ -7,14 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from planner_fakes import CAMERAS, SIZE, START, ToyBundle, ToyContext, request, toy_planner
+from planner_fakes import CAMERAS, KINEMATICS, SIZE, START, ToyBundle, ToyContext, request, toy_planner
 
-from planner_server.alignment import REACH, LongAxis, long_axis, riding, turn_across, yaw_of
+from planner_server.alignment import REACH, ROOM, LongAxis, long_axis, riding, turn_across, yaw_of, yaw_reach
 from planner_server.config import PlannerConfig
 from planner_server.ground import GRASP_PLANE
 from planner_server.local_planners.interfaces import displace
 from planner_server.objective import LocalObjective
-from robot_model.conventions import PINCH_OFFSET, matrix_to_pose, pose_to_matrix
+from robot_model.conventions import DROID_RESET_JOINTS, PINCH_OFFSET, matrix_to_pose, pose_to_matrix
+from robot_model.franka import PANDA
 
 CELLS = (24, 40)
 WRIST = CAMERAS[2]
@@ -58,6 +59,18 @@ def test_a_camera_that_looks_away_from_the_table_sees_no_axis() -> None:
     up = hand(0.0)
     up[3:6] = matrix_to_pose(pose_to_matrix(up[:6]) @ np.diag([1.0, -1.0, -1.0, 1.0]))[3:6]
     assert long_axis(np.ones(CELLS, np.float32), WRIST, SIZE, up, 0.5) is None
+
+
+@pytest.mark.parametrize("first", [-0.6, 0.0, 0.6])
+@pytest.mark.parametrize("angle", np.linspace(-1.5, 1.5, 7))
+def test_no_turn_leads_the_last_joint_to_its_end_stop(first: float, angle: float) -> None:
+    for last in np.linspace(PANDA.lower[6] + ROOM, PANDA.upper[6] - ROOM, 6):
+        joints = np.array([first, *DROID_RESET_JOINTS[1:6], last])
+        pose = np.append(KINEMATICS.forward_pose(joints), 0.0)
+        axis = LongAxis(angle, 3.0, yaw_reach(pose, joints, PANDA))
+        turned = last - float(turn_across(torch.from_numpy(pose), axis))
+        assert PANDA.lower[6] + ROOM - 1e-6 <= turned <= PANDA.upper[6] - ROOM + 1e-6
+        assert np.ptp(axis.reach) >= np.pi - 1e-9
 
 
 @pytest.mark.parametrize("angle", [-3.0, -1.4, -0.2, 0.0, 0.9, 1.5, 2.8])
