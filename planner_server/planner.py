@@ -131,8 +131,6 @@ class Planner:
             now, scene = self._observe(request)
             phase, seen = self._phase(task, now, fingers)
             phrase = phase.phrase(task)
-            pose = now.poses[0, -1].double().cpu().numpy()
-            strange = strange_things(self._bundle, now.history[:, -1], seen, pose, self.config)
 
         with stage("propose"):  # A = {a^i} <- u(o, l)
             situation = self._situation(request, context.robot_id)
@@ -147,6 +145,8 @@ class Planner:
         with stage("score"), torch.no_grad():  # r^i <- w(h^i) R(o^i, a^i), arg max over i
             relevance = {p: self._bundle.semantic.relevance(o.latents, p) for p in {phrase, task.target}}
             V = reached(self._bundle.value.expected(self._bundle.value(o, relevance[task.target]))).mean(1)
+            pose = now.poses[0, -1].double().cpu().numpy()
+            strange = strange_things(self._bundle, now.history[:, -1], seen, pose, self.config)
             trusted = believed(seen, strange.now, self.config) * sureness(h.h[:, 0], seen.shape, self.config)
             place, axis = self._seen_at(trusted, now, situation)
             aside = metres_aside(poses, place)

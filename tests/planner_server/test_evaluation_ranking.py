@@ -69,7 +69,8 @@ def silent(what: str, fraction: float) -> None:
     assert 0 <= fraction <= 1
 
 
-def test_every_state_holds_the_planners_candidates_and_their_true_rewards(bundle, toy, tmp_path):
+def test_every_state_holds_the_planners_candidates_and_their_true_rewards(bundle, toy, tmp_path, monkeypatch):
+    monkeypatch.setattr("planner_server.phase.DELIVERED", 0.0)  # untrained, it sees everything in the same place
     records = measure_ranking(bundle, QUICK, RankingOptions(3, workers=2), tmp_path, silent)
     assert [record["kind"] for record in records] == list(KINDS)
     for record in records:

@@ -143,7 +143,11 @@ def test_a_plan_is_read_at_its_verdicts_alone(bench: Any) -> None:
         ours = bench.Bench(bundle, bench.Task(candidates=2, horizon=4, iterations=iterations, device="cpu"))
         found.append(reads(ours.planner(steps), bench.pictures(bundle, 0)))
     _, few, more_steps, more_gradients = found  # in the first, texts are embedded
-    assert set(few) == {"score", "refine"}  # nothing before all that was imagined is in
+    assert set(few) == {
+        "encode_frames",
+        "score",
+        "refine",
+    }  # the phase, then nothing before all that was imagined is in
     assert few["score"] <= 12
     assert few == more_steps
     assert more_gradients["score"] == few["score"]
