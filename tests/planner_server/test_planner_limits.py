@@ -127,7 +127,7 @@ def test_a_hand_that_points_down_leans_no_further_than_it_may(chunk: np.ndarray)
     level = replace(LIMITS, max_tilt=0.05)
     down = np.array([0.45, 0.0, 0.4, np.pi, 0.0, 0.3, 0.0])
     result = project(chunk, down, level)
-    assert tilt(result).max() <= 1.5 * 0.05, "a slowed turn is an arc between two upright poses, and bulges"
+    assert tilt(result).max() <= 0.06, "a slowed turn is an arc between two upright poses, and bulges a little"
     upright = project(chunk, down, LIMITS)
     assert np.allclose(result[:, :3], upright[:, :3], atol=1e-12)
 
