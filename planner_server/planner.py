@@ -129,7 +129,8 @@ class Planner:
 
         with stage("encode_frames"), torch.no_grad():
             now, scene = self._observe(request)
-            phase, seen = self._phase(task, now, fingers)
+            pose = now.poses[0, -1].double().cpu().numpy()
+            phase, seen = self._phase(task, now, pose, fingers)
             phrase = phase.phrase(task)
 
         with stage("propose"):  # A = {a^i} <- u(o, l)
@@ -145,10 +146,9 @@ class Planner:
         with stage("score"), torch.no_grad():  # r^i <- w(h^i) R(o^i, a^i), arg max over i
             relevance = {p: self._bundle.semantic.relevance(o.latents, p) for p in {phrase, task.target}}
             V = reached(self._bundle.value.expected(self._bundle.value(o, relevance[task.target]))).mean(1)
-            pose = now.poses[0, -1].double().cpu().numpy()
             strange = strange_things(self._bundle, now.history[:, -1], seen, pose, self.config)
             trusted = believed(seen, strange.now, self.config) * sureness(h.h[:, 0], seen.shape, self.config)
-            place, axis = self._seen_at(trusted, now, situation)
+            place, axis = self._seen_at(trusted, pose, situation)
             aside = metres_aside(poses, place)
             c = centres_of(spec.cameras, spec.image_size, poses, beyond(aside, phase.at_goal, self.config))
             views, (travel, toggles) = self._view_weights(), self._travel(A, situation.start)
@@ -207,13 +207,13 @@ class Planner:
         committed = self._tensor(request.committed)
         return now, now.after(model, committed, spec.history_offsets, self.config.flow_steps, spec.horizon)
 
-    def _phase(self, task: Task, now: Scene, fingers: np.ndarray) -> tuple[Phase, Tensor]:
+    def _phase(self, task: Task, now: Scene, pose: np.ndarray, fingers: np.ndarray) -> tuple[Phase, Tensor]:
         """How far the task is, and the relevance ``(V, a, b)`` of what is looked for then in the newest frame."""
         target = self._bundle.semantic.relevance(now.history[:, -1:], task.target)[0, 0]
         if not task.goal:
             return Phase.FETCH, target
         goal = self._bundle.semantic.relevance(now.history[:, -1:], task.goal)[0, 0]
-        spec, config, pose = self._bundle.config, self.config, now.poses[0, -1].double().cpu().numpy()
+        spec, config = self._bundle.config, self.config
         maps = target.cpu().numpy(), goal.cpu().numpy()
         apart = metres_apart(*maps, spec.cameras, spec.image_size, pose, config.visible, config.region)
         phase = phase_of(fingers, apart)
@@ -261,10 +261,12 @@ class Planner:
         limits = replace(self.limits, max_gripper=0.0) if opened else self.limits
         return limits.above(self.config.carry_clearance + PINCH_OFFSET[2, 3]) if phase.at_goal else limits
 
-    def _seen_at(self, seen: Tensor, now: Scene, situation: Situation) -> tuple[np.ndarray | None, LongAxis | None]:
+    def _seen_at(
+        self, seen: Tensor, pose: np.ndarray, situation: Situation
+    ) -> tuple[np.ndarray | None, LongAxis | None]:
         """Place and long axis of what is looked for, from its weighted relevance ``(V, a, b)`` in the newest frame."""
         spec, config = self._bundle.config, self.config
-        relevance, pose = seen.cpu().numpy(), now.poses[0, -1].double().cpu().numpy()
+        relevance = seen.cpu().numpy()
         place = place_of(relevance, spec.cameras, spec.image_size, pose, config.visible, config.region)
         view = riding(spec.cameras)
         if view is None or relevance[view].max() < config.visible:
